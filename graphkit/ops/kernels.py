@@ -1,0 +1,230 @@
+"""The raw kernels as torch operators, one call for every backend.
+
+``torch.library`` gives them shapes for ``torch.compile`` and ``torch.export``; they carry no gradient of their own
+(:mod:`graphkit.ops.autograd` does). Each backend module has a function of the same name and arguments; this file is
+the only one that knows which module that is. Their contract:
+
+* ``ptr [M + 1]``, ``index [E]``, ``perm [E]``: slot ``k`` of row ``i`` reads ``x[index[k]]`` and edge data at
+  ``perm[k]``; the backward kernels take the same arrays for the transposed graph.
+* ``x [N, F]``; ``edge``: ``None``, ``[E]`` or ``[E, F]`` in the user's edge order.
+* ``message``: ``copy`` (x_j), ``mul`` (x_j e), ``add_relu`` (relu(x_j + e) + eps).
+* results depend neither on the number of threads nor on other rows.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from graphkit.ops.check import accumulator
+
+_LIBRARY = torch.library.Library("graphkit", "FRAGMENT")
+_GRAPH = "Tensor x, Tensor ptr, Tensor index, Tensor perm, Tensor? edge"
+_GRAD = f"Tensor grad, {_GRAPH}"
+
+
+def _module(backend: str) -> ModuleType:
+    if backend == "native":
+        from graphkit.ops import native
+
+        return native
+    if backend == "triton":
+        from graphkit.ops import triton
+
+        return triton
+    from graphkit.ops import torch_backend
+
+    return torch_backend
+
+
+def _or_empty(value: Tensor | None, like: Tensor) -> Tensor:
+    """Operators return tensors; an empty one stands for "not asked for"."""
+    return like.new_empty(0) if value is None else value
+
+
+def _gather_reduce(
+    x: Tensor,
+    ptr: Tensor,
+    index: Tensor,
+    perm: Tensor,
+    edge: Tensor | None,
+    message: str,
+    reduce: str,
+    eps: float,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    out, ties = _module(backend).gather_reduce(x, ptr, index, perm, edge, message, reduce, eps)
+    return out, _or_empty(ties, ptr)
+
+
+def _gather_reduce_backward(
+    grad: Tensor,
+    x: Tensor,
+    ptr: Tensor,
+    index: Tensor,
+    perm: Tensor,
+    edge: Tensor | None,
+    out: Tensor | None,
+    ties: Tensor | None,
+    message: str,
+    reduce: str,
+    eps: float,
+    need_edge: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    gx, gedge = _module(backend).gather_reduce_backward(
+        grad, x, ptr, index, perm, edge, out, ties, message, reduce, eps, need_edge
+    )
+    return gx, _or_empty(gedge, x)
+
+
+def _softmax_aggregate(
+    x: Tensor,
+    ptr: Tensor,
+    index: Tensor,
+    perm: Tensor,
+    edge: Tensor | None,
+    t: Tensor,
+    message: str,
+    eps: float,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    return _module(backend).softmax_aggregate(x, ptr, index, perm, edge, t, message, eps)
+
+
+def _softmax_aggregate_backward(
+    grad: Tensor,
+    x: Tensor,
+    ptr: Tensor,
+    index: Tensor,
+    perm: Tensor,
+    edge: Tensor | None,
+    t: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    message: str,
+    eps: float,
+    semi_grad: bool,
+    need_edge: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    gx, gedge, gt = _module(backend).softmax_aggregate_backward(
+        grad, x, ptr, index, perm, edge, t, out, lse, message, eps, semi_grad, need_edge
+    )
+    return gx, _or_empty(gedge, x), gt
+
+
+def _powermean_aggregate(
+    x: Tensor,
+    ptr: Tensor,
+    index: Tensor,
+    perm: Tensor,
+    edge: Tensor | None,
+    p: Tensor,
+    message: str,
+    eps: float,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    return _module(backend).powermean_aggregate(x, ptr, index, perm, edge, p, message, eps)
+
+
+def _powermean_aggregate_backward(
+    grad: Tensor,
+    x: Tensor,
+    ptr: Tensor,
+    index: Tensor,
+    perm: Tensor,
+    edge: Tensor | None,
+    p: Tensor,
+    out: Tensor,
+    message: str,
+    eps: float,
+    need_edge: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    gx, gedge = _module(backend).powermean_aggregate_backward(
+        grad, x, ptr, index, perm, edge, p, out, message, eps, need_edge
+    )
+    return gx, _or_empty(gedge, x)
+
+
+def _rows(x: Tensor, ptr: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    return x.new_empty((ptr.shape[0] - 1, x.shape[1]), dtype=dtype or x.dtype)
+
+
+def _like_edge(x: Tensor, edge: Tensor | None, need_edge: bool) -> Tensor:
+    return torch.empty_like(edge) if need_edge and edge is not None else x.new_empty(0)
+
+
+def _define(name: str, schema: str, impl: object, fake: object) -> None:
+    _LIBRARY.define(f"{name}{schema}")
+    _LIBRARY.impl(name, impl, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"graphkit::{name}", fake, lib=_LIBRARY)
+
+
+_define(
+    "gather_reduce",
+    f"({_GRAPH}, str message, str reduce, float eps, str backend) -> (Tensor, Tensor)",
+    _gather_reduce,
+    lambda x, ptr, index, perm, edge, message, reduce, eps, backend: (
+        _rows(x, ptr),
+        _rows(x, ptr, torch.int32) if reduce in ("min", "max") else ptr.new_empty(0),
+    ),
+)
+_define(
+    "gather_reduce_backward",
+    f"({_GRAD}, Tensor? out, Tensor? ties, str message, str reduce, float eps, bool need_edge, str backend)"
+    " -> (Tensor, Tensor)",
+    _gather_reduce_backward,
+    lambda grad, x, ptr, index, perm, edge, out, ties, message, reduce, eps, need_edge, backend: (
+        torch.empty_like(x),
+        _like_edge(x, edge, need_edge),
+    ),
+)
+_define(
+    "softmax_aggregate",
+    f"({_GRAPH}, Tensor t, str message, float eps, str backend) -> (Tensor, Tensor)",
+    _softmax_aggregate,
+    lambda x, ptr, index, perm, edge, t, message, eps, backend: (
+        _rows(x, ptr),
+        _rows(x, ptr, accumulator(x.dtype)),
+    ),
+)
+_define(
+    "softmax_aggregate_backward",
+    f"({_GRAD}, Tensor t, Tensor out, Tensor lse, str message, float eps, bool semi_grad, bool need_edge,"
+    " str backend) -> (Tensor, Tensor, Tensor)",
+    _softmax_aggregate_backward,
+    lambda grad, x, ptr, index, perm, edge, t, out, lse, message, eps, semi_grad, need_edge, backend: (
+        torch.empty_like(x),
+        _like_edge(x, edge, need_edge),
+        torch.empty_like(t),
+    ),
+)
+_define(
+    "powermean_aggregate",
+    f"({_GRAPH}, Tensor p, str message, float eps, str backend) -> (Tensor, Tensor)",
+    _powermean_aggregate,
+    lambda x, ptr, index, perm, edge, p, message, eps, backend: (
+        _rows(x, ptr),
+        _rows(x, ptr, accumulator(x.dtype)),
+    ),
+)
+_define(
+    "powermean_aggregate_backward",
+    f"({_GRAD}, Tensor p, Tensor out, str message, float eps, bool need_edge, str backend) -> (Tensor, Tensor)",
+    _powermean_aggregate_backward,
+    lambda grad, x, ptr, index, perm, edge, p, out, message, eps, need_edge, backend: (
+        torch.empty_like(x),
+        _like_edge(x, edge, need_edge),
+    ),
+)
+
+gather_reduce = torch.ops.graphkit.gather_reduce.default
+gather_reduce_backward = torch.ops.graphkit.gather_reduce_backward.default
+softmax_aggregate = torch.ops.graphkit.softmax_aggregate.default
+softmax_aggregate_backward = torch.ops.graphkit.softmax_aggregate_backward.default
+powermean_aggregate = torch.ops.graphkit.powermean_aggregate.default
+powermean_aggregate_backward = torch.ops.graphkit.powermean_aggregate_backward.default

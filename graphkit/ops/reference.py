@@ -1,0 +1,110 @@
+"""The reference: each operator as plain, differentiable torch that writes every message.
+
+Naive on purpose. Every other backend is tested against these functions, second derivatives go through them, and so
+do ``torch.func`` transforms. Shapes: ``x`` is ``[N, F]``, ``edge`` is ``None``, ``[E]`` or ``[E, F]`` in the user's
+edge order, ``t`` and ``p`` are ``[F]``; the result is ``[num_dst, F]``. Sums and exponentials run in float32 for half
+types, as in the kernels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit.graph import Graph
+from graphkit.ops.check import accumulator
+
+
+def messages(x: Tensor, graph: Graph, edge: Tensor | None, message: str, eps: float) -> Tensor:
+    """The message of every edge, ``[E, F]`` in the user's order."""
+    dtype = accumulator(x.dtype)
+    m = x.to(dtype).index_select(0, graph.edge_index[0])
+    if edge is not None:
+        edge = edge.to(dtype)
+        edge = edge[:, None] if edge.dim() == 1 else edge
+    if message == "copy":
+        return m
+    if message == "mul":
+        return m if edge is None else m * edge
+    return torch.relu(m if edge is None else m + edge) + eps
+
+
+def _sum(m: Tensor, graph: Graph) -> Tensor:
+    return m.new_zeros(graph.num_dst, m.size(1)).index_add(0, graph.edge_index[1], m)
+
+
+def _mean(m: Tensor, graph: Graph) -> Tensor:
+    return _sum(m, graph) / graph.in_degree.clamp(min=1)[:, None]
+
+
+def _extremum(m: Tensor, graph: Graph, reduce: str) -> Tensor:
+    index = graph.edge_index[1][:, None].expand_as(m)
+    return m.new_zeros(graph.num_dst, m.size(1)).scatter_reduce(0, index, m, f"a{reduce}", include_self=False)
+
+
+def gather_reduce(x: Tensor, graph: Graph, edge: Tensor | None, message: str, reduce: str, eps: float) -> Tensor:
+    """``out_i = reduce over the edges j -> i of message(x_j, e_ji)``; 0 without edges."""
+    m = messages(x, graph, edge, message, eps)
+    if reduce in ("min", "max"):
+        out = _extremum(m, graph, reduce)
+    else:
+        out = _mean(m, graph) if reduce == "mean" else _sum(m, graph)
+    return out.to(x.dtype)
+
+
+def softmax_aggregate(
+    x: Tensor, graph: Graph, edge: Tensor | None, t: Tensor, message: str, eps: float, semi_grad: bool
+) -> Tensor:
+    """``out_i = sum_j w_j m_j`` with ``w = softmax_j(t m_j)``; 0 without edges."""
+    m = messages(x, graph, edge, message, eps)
+    target = graph.edge_index[1]
+    z = t * (m.detach() if semi_grad else m)
+    if semi_grad:
+        z = z.detach()
+    shift = _extremum(z.detach(), graph, "max").index_select(0, target)
+    weight = torch.exp(z - shift)
+    total = _sum(weight, graph)
+    total = torch.where(graph.in_degree[:, None] == 0, torch.ones_like(total), total)
+    return (_sum(weight * m, graph) / total).to(x.dtype)
+
+
+def powermean_aggregate(
+    x: Tensor, graph: Graph, edge: Tensor | None, p: Tensor, message: str, eps: float
+) -> Tensor:
+    """``out_i = (mean_j m_j^p)^(1/p)`` for positive messages and every real p; 0 without edges.
+
+    Three forms of ``log out``, each where it is accurate: log-sum-exp for large ``|p|``; ``mu + log1p(mean(expm1(p
+    (log m - mu)))) / p`` with ``mu = mean(log m)`` for small ``|p|``; its Taylor series, which starts at the
+    geometric mean, around 0.
+    """
+    m = messages(x, graph, edge, message, eps)
+    if message == "copy":
+        m = torch.where(m > eps, m, torch.full_like(m, eps))
+    log_m = m.log()
+    target = graph.edge_index[1]
+    large = p.abs() >= (1e-2 if m.dtype == torch.float64 else 0.5)
+    tiny = p.abs() < 1e-5
+    one = torch.ones_like(p)
+
+    # Log-sum-exp, shifted by the row maximum.
+    p_large = torch.where(large, p, one)
+    z = p_large * log_m
+    shift = _extremum(z.detach(), graph, "max")
+    mean = _mean(torch.exp(z - shift.index_select(0, target)), graph)
+    has_edges = graph.in_degree[:, None] > 0
+    mean = torch.where(has_edges, mean, torch.ones_like(mean))
+    log_large = (mean.log() + shift) / p_large
+
+    # Centred: no cancellation between mean(m^p) and 1.
+    p_small = torch.where(large | tiny, one, p)
+    mu = _mean(log_m, graph)
+    d = torch.where(large, torch.zeros_like(log_m), log_m - mu.index_select(0, target))
+    log_small = mu + torch.log1p(_mean(torch.expm1(torch.where(tiny, torch.zeros_like(d), p_small * d)), graph)) / p_small
+
+    # Series in the central moments of log m.
+    p_tiny = torch.where(tiny, p, torch.zeros_like(p))
+    log_tiny = mu + p_tiny * _mean(d * d, graph) / 2 + p_tiny.square() * _mean(d * d * d, graph) / 6
+
+    log_out = torch.where(large, log_large, torch.where(tiny, log_tiny, log_small))
+    out = torch.where(has_edges, log_out.exp(), torch.zeros_like(log_out))
+    return out.to(x.dtype)
