@@ -1,4 +1,4 @@
-"""``as_graph``: take whatever a PyG layer takes, sort it once, remember it while it lives and is unchanged."""
+"""``as_graph``: take whatever a PyG layer takes, sort it once, remember it while it lives unchanged."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from graphkit.graph.convert import from_sparse, is_sparse_adjacency, plain_edge_index
 from graphkit.graph.topology import Graph
 from graphkit.graph.validate import NumNodes, check_num_nodes
 
-# Tensor object -> (version counter, storage address, graphs by size). Keys are weak: the entry dies with the user's
+# Tensor object -> (stamp, graphs by size). Keys are weak: the entry dies with the user's
 # tensor. The graphs hold their own copy of the edges, so a value never keeps its key alive.
 _MEMORY: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
@@ -19,8 +20,9 @@ _MEMORY: WeakIdKeyDictionary = WeakIdKeyDictionary()
 def as_graph(edge_index: Any, num_nodes: NumNodes = None) -> Graph:
     """Return ``edge_index`` as a :class:`Graph`, converting a plain tensor at most once.
 
-    A conversion is remembered while the tensor object lives and its version counter stands still; an in-place edit
-    is noticed at the next call. Edits that torch does not count (through a numpy view or ``.data``) are not.
+    A conversion is remembered while the tensor object lives and its version counter stands still; an in-place
+    edit is noticed at the next call. Edits that torch does not count (through a numpy view or ``.data``) are
+    not.
 
     Args:
         edge_index: a ``Graph`` (returned as it is), an integer tensor ``[2, E]``, a PyG ``EdgeIndex``, or a
@@ -43,32 +45,37 @@ def as_graph(edge_index: Any, num_nodes: NumNodes = None) -> Graph:
     if isinstance(edge_index, Graph):
         _check_size(edge_index, num_nodes)
         return edge_index
-    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
-        from graphkit.graph.convert import from_sparse, is_sparse_adjacency
-
-        if is_sparse_adjacency(edge_index):
-            graph = from_sparse(edge_index)
-            _check_size(graph, num_nodes)
-            return graph
+    if is_sparse_adjacency(edge_index):
+        graph = from_sparse(edge_index)
+        _check_size(graph, num_nodes)
+        return graph
     if torch.compiler.is_compiling() or not isinstance(edge_index, Tensor) or edge_index.is_inference():
         return Graph.from_edge_index(edge_index, num_nodes, copy=False)
 
-    stamp = (edge_index._version, edge_index.data_ptr(), edge_index.shape)
-    size = num_nodes if num_nodes is None or isinstance(num_nodes, int) else tuple(num_nodes)
+    stamp = _stamp(edge_index)
     entry = _MEMORY.get(edge_index)
     if entry is None or entry[0] != stamp:
-        entry = (stamp, {})
-        _MEMORY[edge_index] = entry
+        entry = _MEMORY[edge_index] = (stamp, {})
+    # A layer called with N and one called with (N, N) share the graph; the common case skips the checks.
+    size = (num_nodes, num_nodes) if type(num_nodes) is int else check_num_nodes(num_nodes)
     graph = entry[1].get(size)
     if graph is None:
         graph = entry[1][size] = Graph.from_edge_index(edge_index, num_nodes)
     return graph
 
 
+def _stamp(edge_index: Tensor) -> tuple[object, ...]:
+    """What changes when the edges do: torch's count of in-place edits, and the storage behind the tensor."""
+    if type(edge_index) is Tensor:
+        return edge_index._version, edge_index.data_ptr(), edge_index.shape
+    plain = plain_edge_index(edge_index)  # an EdgeIndex and the tensor inside it count their edits apart
+    return edge_index._version, plain._version, plain.data_ptr(), plain.shape
+
+
 def _check_size(graph: Graph, num_nodes: NumNodes) -> None:
     size = check_num_nodes(num_nodes)
     if size is not None and size != graph.size:
         raise ValueError(
-            f"sizes disagree: the graph has (num_src, num_dst) = {graph.size}, but {size} was expected from the "
-            f"node features; build the Graph with num_nodes={size if size[0] != size[1] else size[0]}"
+            f"sizes disagree: the graph has (num_src, num_dst) = {graph.size}, but {size} was expected from "
+            f"the node features; build the Graph with num_nodes={size if size[0] != size[1] else size[0]}"
         )

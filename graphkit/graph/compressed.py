@@ -1,13 +1,14 @@
 """Compressed rows: the sorted form of a topology, and the one sort that makes it.
 
 An edge list sorted by one endpoint is stored as three arrays. Row ``i`` owns the slots
-``ptr[i]:ptr[i + 1]``; slot ``k`` holds the other endpoint ``index[k]`` and the position ``perm[k]`` of the edge in
-the user's order, so edge features never have to be moved.
+``ptr[i]:ptr[i + 1]``; slot ``k`` holds the other endpoint ``index[k]`` and the position ``perm[k]`` of the
+edge in the user's order, so edge features never have to be moved.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,8 +18,9 @@ from graphkit.graph.validate import check_range
 _INT32_MAX = 2**31 - 1
 
 
-class Compressed(NamedTuple):
-    """Edges grouped by one endpoint.
+@dataclass(frozen=True, slots=True, eq=False)
+class Compressed:
+    """Edges grouped by one endpoint; ``ptr, index, perm = graph.csc`` unpacks it.
 
     Attributes:
         ptr: ``[rows + 1]``; row ``i`` owns the slots ``ptr[i]:ptr[i + 1]``.
@@ -30,6 +32,9 @@ class Compressed(NamedTuple):
     index: Tensor
     perm: Tensor
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.ptr, self.index, self.perm))
+
     @property
     def rows(self) -> Tensor:
         """``[E]``: the row that owns each slot (the inverse of ``ptr``)."""
@@ -37,7 +42,7 @@ class Compressed(NamedTuple):
         rows = torch.arange(count.numel(), device=self.ptr.device, dtype=self.ptr.dtype)
         return torch.repeat_interleave(rows, count, output_size=self.index.numel())
 
-    def map(self, fn) -> Compressed:  # type: ignore[no-untyped-def]
+    def map(self, fn: Callable[[Tensor], Tensor]) -> Compressed:
         """Apply ``fn`` to the three arrays (moving to a device, sharing memory)."""
         return Compressed(fn(self.ptr), fn(self.index), fn(self.perm))
 
@@ -69,13 +74,14 @@ def transpose(form: Compressed, num_rows: int, num_others: int) -> Compressed:
     return Compressed(by_other.ptr, by_other.index, form.perm.index_select(0, by_other.perm))
 
 
-def _compress_torch(key: Tensor, other: Tensor, num_keys: int, num_others: int, small: bool) -> tuple[Tensor, ...]:
+def _compress_torch(
+    key: Tensor, other: Tensor, num_keys: int, num_others: int, small: bool
+) -> tuple[Tensor, ...]:
     check_range(key, num_keys, "edge_index")
     check_range(other, num_others, "edge_index")
     dtype = torch.int32 if small else torch.int64
-    perm = torch.sort(key, stable=True).indices
-    ptr = torch.zeros(num_keys + 1, dtype=torch.int64, device=key.device)
-    torch.cumsum(torch.bincount(key, minlength=num_keys), 0, out=ptr[1:])
+    key, perm = torch.sort(key, stable=True)
+    ptr = torch.searchsorted(key, torch.arange(num_keys + 1, device=key.device))
     return ptr.to(dtype), other.index_select(0, perm).to(dtype), perm.to(dtype)
 
 
@@ -92,7 +98,8 @@ def _compress(key: Tensor, other: Tensor, num_keys: int, num_others: int, small:
 # A torch.library operator, so that a plain edge_index can be grouped inside torch.compile(fullgraph=True).
 _LIBRARY = torch.library.Library("graphkit", "FRAGMENT")
 _LIBRARY.define(
-    "compress(Tensor key, Tensor other, SymInt num_keys, SymInt num_others, bool small) -> (Tensor, Tensor, Tensor)"
+    "compress(Tensor key, Tensor other, SymInt num_keys, SymInt num_others, bool small)"
+    " -> (Tensor, Tensor, Tensor)"
 )
 _LIBRARY.impl("compress", _compress, "CompositeExplicitAutograd")
 

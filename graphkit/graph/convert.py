@@ -1,7 +1,7 @@
 """Doors between :class:`Graph` and PyG's ``EdgeIndex``, ``Data`` and sparse matrices.
 
-Every door keeps node order, edge order, direction, multi-edges, self loops and isolated nodes unless its docstring
-says otherwise. PyG is imported when a door is used, never with the package. networkx and DGL:
+Every door keeps node order, edge order, direction, multi-edges, self loops and isolated nodes unless its
+docstring says otherwise. PyG is imported when a door is used, never with the package. networkx and DGL:
 :mod:`graphkit.graph.exchange`.
 """
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _SPARSE_LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 
 
-# PyG's EdgeIndex and sparse matrices --------------------------------------------------------------------------------
+# PyG's EdgeIndex and sparse matrices ------------------------------------------------------------------------
 
 
 def plain_edge_index(edge_index: Any) -> Any:
     """Return the plain tensor inside a PyG ``EdgeIndex``; any other object is returned as it is.
 
-    The pointers that an ``EdgeIndex`` caches are never read: ``EdgeIndex.sort_by`` leaves wrong ones on an index
-    that is already sorted (PyG 2.8.1).
+    The pointers that an ``EdgeIndex`` caches are never read: ``EdgeIndex.sort_by`` leaves wrong ones on an
+    index that is already sorted (PyG 2.8.1).
     """
     return edge_index.as_tensor() if is_pyg_edge_index(edge_index) else edge_index
 
@@ -67,13 +67,15 @@ def _is_sparse_tensor(obj: object) -> bool:
 def from_sparse(adj_t: Any) -> Graph:
     """From a *transposed* adjacency matrix, as PyG layers take it: row = target, column = source.
 
-    The edges are ordered by target, then by source (COO, CSR, SparseTensor), or by source, then by target (CSC).
-    Stored values become ``edge_attrs["edge_weight"]`` if there is one per edge and ``edge_attrs["edge_attr"]`` if
-    there are more; they stay differentiable. A matrix has no multi-edges: ``torch.sparse`` adds up the values of
-    duplicate COO entries, which changes a mean over neighbours. Keep multigraphs as ``edge_index``.
+    The edges are ordered by target, then by source (COO, CSR, SparseTensor), or by source, then by target
+    (CSC). Stored values become ``edge_attrs["edge_weight"]`` if there is one per edge and
+    ``edge_attrs["edge_attr"]`` if there are more; they stay differentiable. A matrix has no multi-edges:
+    ``torch.sparse`` adds up the values of duplicate COO entries, which changes a mean over neighbours. Keep
+    multigraphs as ``edge_index``.
 
     Args:
-        adj_t: ``torch.sparse`` COO, CSR or CSC of shape ``[num_dst, num_src]``, or ``torch_sparse.SparseTensor``.
+        adj_t: ``torch.sparse`` COO, CSR or CSC of shape ``[num_dst, num_src]``, or
+            ``torch_sparse.SparseTensor``.
 
     Raises:
         TypeError: if ``adj_t`` is no sparse matrix.
@@ -92,7 +94,9 @@ def from_sparse(adj_t: Any) -> Graph:
         row, col, value = adj_t.coo()
         num_dst, num_src = adj_t.sparse_sizes()
     else:
-        sparse_dim = adj_t.sparse_dim() if adj_t.layout == torch.sparse_coo else adj_t.dim() - adj_t.dense_dim()
+        sparse_dim = (
+            adj_t.sparse_dim() if adj_t.layout == torch.sparse_coo else adj_t.dim() - adj_t.dense_dim()
+        )
         if sparse_dim != 2:
             raise ValueError(f"'adj_t' must be a matrix [num_dst, num_src] (got shape {list(adj_t.shape)})")
         num_dst, num_src = adj_t.shape[:2]
@@ -144,16 +148,17 @@ def to_sparse(
     return adj_t if layout == torch.sparse_coo else adj_t.to_sparse(layout=layout)
 
 
-# PyG's Data ---------------------------------------------------------------------------------------------------------
+# PyG's Data -------------------------------------------------------------------------------------------------
 
 
 def from_data(data: Any, edge_type: tuple[str, str, str] | None = None) -> Graph:
     """From a PyG ``Data`` or ``Batch``, or from one edge type of a ``HeteroData``.
 
-    Node-level and edge-level tensors become ``node_attrs`` (of a ``Batch`` also ``batch``) and ``edge_attrs``;
-    graph-level attributes (``y`` of a molecule, ``ptr``) are not carried. Where there are as many nodes as edges, PyG
-    tells the two apart by ``"edge"`` in the name, and so does this. An edge type between two node types gives a
-    bipartite graph, without node attributes. ``adj_t`` is read where there is no ``edge_index``.
+    Node-level and edge-level tensors become ``node_attrs`` (of a ``Batch`` also ``batch``) and
+    ``edge_attrs``; graph-level attributes (``y`` of a molecule, ``ptr``) are not carried. Where there are as
+    many nodes as edges, PyG tells the two apart by ``"edge"`` in the name, and so does this. An edge type
+    between two node types gives a bipartite graph, without node attributes. ``adj_t`` is read where there is
+    no ``edge_index``.
 
     A ``Graph`` may also *be* an attribute of ``Data``: ``data.to(device)`` moves it, and PyG's ``DataLoader``
     collects it as the list ``batch.graph``, which :meth:`Graph.batch` joins without sorting again.
@@ -194,7 +199,9 @@ def from_data(data: Any, edge_type: tuple[str, str, str] | None = None) -> Graph
         graph = from_sparse(edge_store["adj_t"])
         edge_index, size, edge_attrs = graph.edge_index, graph.size, graph.edge_attrs
     else:
-        raise ValueError("'data' has neither 'edge_index' nor 'adj_t'; set one, an empty [2, 0] tensor if need be")
+        raise ValueError(
+            "'data' has neither 'edge_index' nor 'adj_t'; set one, an empty [2, 0] tensor if need be"
+        )
     edge_attrs |= _rows(data, edge_store, edge_store.is_edge_attr)
     node_attrs = {} if node_store is None else _rows(data, node_store, node_store.is_node_attr)
     num_nodes: NumNodes = size if node_store is None else size[0]
@@ -204,7 +211,7 @@ def from_data(data: Any, edge_type: tuple[str, str, str] | None = None) -> Graph
 def _edge_type(data: HeteroData, edge_type: tuple[str, str, str] | None) -> tuple[str, str, str]:
     if edge_type is None and len(data.edge_types) == 1:
         return data.edge_types[0]
-    if edge_type not in data.edge_types:
+    if edge_type is None or edge_type not in data.edge_types:
         raise ValueError(f"'edge_type' must be one of {data.edge_types} (got {edge_type!r})")
     return edge_type
 
@@ -220,9 +227,10 @@ def _rows(data: Data | HeteroData, store: Any, is_attr: Callable[[str], bool]) -
     """The tensors of a PyG storage whose first dimension runs over its nodes (or edges)."""
     out = {}
     for key, value in store.items():
-        if isinstance(value, Tensor) and value.layout == torch.strided and value.dim() > 0 and is_attr(key):
-            if data.__cat_dim__(key, value, store) == 0:  # not the [2, *] index tensors, which run along the last
-                out[key] = value
+        dense = isinstance(value, Tensor) and value.layout == torch.strided and value.dim() > 0
+        # Along dimension 0: not the [2, *] index tensors, which run along their last.
+        if dense and is_attr(key) and data.__cat_dim__(key, value, store) == 0:
+            out[key] = value
     return out
 
 
@@ -246,5 +254,9 @@ def to_data(graph: Graph) -> Data | HeteroData:
         return hetero
     both = sorted((graph.node_attrs.keys() | {"edge_index", "num_nodes"}) & graph.edge_attrs.keys())
     if both:
-        raise ValueError(f"Data holds one attribute of each name (got nodes and edges with {both}); rename them")
-    return Data(edge_index=graph.edge_index, num_nodes=graph.num_nodes, **graph.node_attrs, **graph.edge_attrs)
+        raise ValueError(
+            f"Data holds one attribute of each name (got nodes and edges with {both}); rename them"
+        )
+    return Data(
+        edge_index=graph.edge_index, num_nodes=graph.num_nodes, **graph.node_attrs, **graph.edge_attrs
+    )

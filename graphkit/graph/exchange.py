@@ -1,7 +1,7 @@
 """Doors between :class:`Graph` and other graph libraries: networkx and DGL.
 
-Both ways keep node order, edge attributes, direction, multi-edges, self loops and isolated nodes. The libraries are
-imported when a door is used, never with the package.
+Both ways keep node order, edge attributes, direction, multi-edges, self loops and isolated nodes. The
+libraries are imported when a door is used, never with the package.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-# networkx -----------------------------------------------------------------------------------------------------------
+# networkx ---------------------------------------------------------------------------------------------------
 
 
 def from_networkx(graph: nx.Graph) -> Graph:
     """From any networkx graph.
 
-    * Node ``i`` is the ``i``-th of ``graph.nodes``. Labels are not kept: ``list(graph)[i]`` gives the label of node
-      ``i``, and :func:`to_networkx` takes that list to put them back.
-    * Edges come in the order of ``graph.edges``. A multigraph whose keys number its edges 0 to E - 1, as those of
-      :func:`to_networkx` do, is read in the order of its keys; other integer keys become ``edge_attrs["key"]``.
-    * An undirected edge becomes two directed ones with the same attributes: first all edges as networkx lists them,
-      then their reverses in the same order. A self loop stays one edge.
-    * An attribute becomes a tensor if every node (or every edge) has it and all values are numbers, or arrays of one
-      shape: bool, int64, or torch's default floating-point dtype (tensors keep theirs). Others are left behind.
+    * Node ``i`` is the ``i``-th of ``graph.nodes``. Labels are not kept: ``list(graph)[i]`` gives the label
+      of node ``i``, and :func:`to_networkx` takes that list to put them back.
+    * Edges come in the order of ``graph.edges``. A multigraph whose keys number its edges 0 to E - 1, as
+      those of :func:`to_networkx` do, is read in the order of its keys; other integer keys become
+      ``edge_attrs["key"]``.
+    * An undirected edge becomes two directed ones with the same attributes: first all edges as networkx lists
+      them, then their reverses in the same order. A self loop stays one edge.
+    * An attribute becomes a tensor if every node (or every edge) has it and all values are numbers, or arrays
+      of one shape: bool, int64, or torch's default floating-point dtype (tensors keep theirs). Others are
+      left behind.
 
     Args:
         graph: ``nx.Graph``, ``DiGraph``, ``MultiGraph`` or ``MultiDiGraph``.
@@ -78,9 +80,10 @@ def from_networkx(graph: nx.Graph) -> Graph:
 def to_networkx(graph: Graph, labels: Sequence[Hashable] | None = None) -> nx.MultiDiGraph:
     """To a networkx ``MultiDiGraph`` whose edge keys are the positions of the edges in the user's order.
 
-    networkx lists edges by source; the keys keep the order, and :func:`from_networkx` reads them. Attributes become
-    Python numbers, or lists where a row has more than one entry. A bipartite graph has its targets numbered after
-    its sources, and the node attribute ``bipartite`` is 0 for a source and 1 for a target, as in networkx.
+    networkx lists edges by source; the keys keep the order, and :func:`from_networkx` reads them. Attributes
+    become Python numbers, or lists where a row has more than one entry. A bipartite graph has its targets
+    numbered after its sources, and the node attribute ``bipartite`` is 0 for a source and 1 for a target, as
+    in networkx.
 
     Args:
         graph: the graph to convert.
@@ -90,7 +93,8 @@ def to_networkx(graph: Graph, labels: Sequence[Hashable] | None = None) -> nx.Mu
         ValueError: if ``labels`` does not have one distinct label per node.
 
     Example:
-        >>> graph = Graph.from_edge_index(torch.tensor([[1, 0], [0, 1]]), edge_attrs={"w": torch.tensor([3, 4])})
+        >>> edge_index, w = torch.tensor([[1, 0], [0, 1]]), torch.tensor([3, 4])
+        >>> graph = Graph.from_edge_index(edge_index, edge_attrs={"w": w})
         >>> list(to_networkx(graph, labels=["a", "b"]).edges(keys=True, data=True))
         [('a', 'b', 1, {'w': 4}), ('b', 'a', 0, {'w': 3})]
     """
@@ -117,7 +121,7 @@ def to_networkx(graph: Graph, labels: Sequence[Hashable] | None = None) -> nx.Mu
 
 
 def _columns(rows: Sequence[Mapping[Any, Any]]) -> dict[str, Tensor]:
-    """Turn one dict per row into one tensor per attribute, keeping what every row has and a tensor can hold."""
+    """Turn one dict per row into one tensor per attribute that every row has and a tensor can hold."""
     out = {}
     for name in rows[0] if rows else ():
         if all(name in row for row in rows):
@@ -149,14 +153,14 @@ def _dicts(columns: Mapping[str, Tensor], count: int) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-# DGL ----------------------------------------------------------------------------------------------------------------
+# DGL --------------------------------------------------------------------------------------------------------
 
 
 def from_dgl(graph: Any) -> Graph:
     """From a DGL graph (1.1.3 is the last that imports with current torch) with one edge type.
 
-    Edges come in the order of their ids. ``ndata`` and ``edata`` become ``node_attrs`` and ``edge_attrs``. A block, or
-    an edge type between two node types, gives a bipartite graph, without node attributes.
+    Edges come in the order of their ids. ``ndata`` and ``edata`` become ``node_attrs`` and ``edge_attrs``. A
+    block, or an edge type between two node types, gives a bipartite graph, without node attributes.
 
     Args:
         graph: ``dgl.DGLGraph``; take one relation of a larger heterograph with ``graph[etype]``.
@@ -174,14 +178,19 @@ def from_dgl(graph: Any) -> Graph:
     edge_index = torch.stack(graph.edges(order="eid"))
     edge_attrs = dict(graph.edata)
     if graph.is_block or graph.srctypes != graph.dsttypes:
-        return Graph.from_edge_index(edge_index, (graph.num_src_nodes(), graph.num_dst_nodes()), edge_attrs=edge_attrs)
-    return Graph.from_edge_index(edge_index, graph.num_nodes(), node_attrs=dict(graph.ndata), edge_attrs=edge_attrs)
+        return Graph.from_edge_index(
+            edge_index, (graph.num_src_nodes(), graph.num_dst_nodes()), edge_attrs=edge_attrs
+        )
+    return Graph.from_edge_index(
+        edge_index, graph.num_nodes(), node_attrs=dict(graph.ndata), edge_attrs=edge_attrs
+    )
 
 
 def to_dgl(graph: Graph) -> Any:
     """To a ``dgl.DGLGraph`` with ``ndata`` and ``edata``, the inverse of :func:`from_dgl`.
 
-    A bipartite graph becomes a heterograph with node types ``"src"`` and ``"dst"`` and the one relation ``"to"``.
+    A bipartite graph becomes a heterograph with node types ``"src"`` and ``"dst"`` and the one relation
+    ``"to"``.
     """
     import dgl
 

@@ -13,7 +13,6 @@ from graphkit.graph.validate import (
     NumNodes,
     check_attr,
     check_edge_index,
-    check_index_dtype,
     check_num_nodes,
     check_range,
     infer_size,
@@ -26,12 +25,13 @@ if TYPE_CHECKING:
 class Graph:
     r"""An immutable directed multigraph, possibly bipartite, in the user's edge order.
 
-    A ``Graph`` sorts its edges once and remembers the result: the compressed form by target (:attr:`csc`) that
-    forward passes walk, the form by source (:attr:`csr`) that backward passes walk, degrees, and the pairing of each
-    edge with its reverse. Each is made on first use. Edge features stay in the user's order everywhere.
+    A ``Graph`` sorts its edges once and remembers the result: the compressed form by target (:attr:`csc`)
+    that forward passes walk, the form by source (:attr:`csr`) that backward passes walk, degrees, and the
+    pairing of each edge with its reverse. Each is made on first use. Edge features stay in the user's order
+    everywhere.
 
-    Build one with :meth:`from_edge_index` or another ``from_*`` method. Every graphkit layer takes a ``Graph`` in
-    the place of ``edge_index``.
+    Build one with :meth:`from_edge_index` or another ``from_*`` method. Every graphkit layer takes a
+    ``Graph`` in the place of ``edge_index``.
 
     Example:
         >>> import torch
@@ -45,8 +45,10 @@ class Graph:
         [-1, 3, -1, 1]
 
     Attributes:
-        node_attrs: tensors with one row per node, kept by converters and by :meth:`subgraph` (homogeneous graphs).
-        edge_attrs: tensors with one row per edge in the user's order, kept by every method that changes edges.
+        node_attrs: tensors with one row per node, kept by converters and by :meth:`subgraph` (homogeneous
+            graphs).
+        edge_attrs: tensors with one row per edge in the user's order, kept by every method that changes
+            edges.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Graph:
         self.node_attrs: dict[str, Tensor] = dict(node_attrs or {})
         self.edge_attrs: dict[str, Tensor] = dict(edge_attrs or {})
 
-    # Construction -----------------------------------------------------------------------------------------------
+    # Construction -------------------------------------------------------------------------------------------
 
     @classmethod
     def from_edge_index(
@@ -85,37 +87,47 @@ class Graph:
         """Build a graph from PyG's ``edge_index``.
 
         Args:
-            edge_index: integer tensor ``[2, E]``; row 0 holds sources, row 1 targets. Multi-edges and self loops
-                are kept. A PyG ``EdgeIndex`` is accepted too.
-            num_nodes: number of nodes; a pair ``(num_src, num_dst)`` makes the graph bipartite; ``None`` takes the
-                largest index + 1.
+            edge_index: integer tensor ``[2, E]``; row 0 holds sources, row 1 targets. Multi-edges and self
+                loops are kept. A PyG ``EdgeIndex`` is accepted too.
+            num_nodes: number of nodes; a pair ``(num_src, num_dst)`` makes the graph bipartite; ``None``
+                takes the largest index + 1.
             node_attrs: tensors with one row per node.
             edge_attrs: tensors with one row per edge, in the order of ``edge_index``.
             copy: whether to copy ``edge_index``. Without a copy the caller promises not to edit it in place.
 
         Raises:
             TypeError: if ``edge_index`` is no tensor or ``num_nodes`` no int.
-            ValueError: if the dtype or shape is wrong, an index is negative or out of range, or an attribute has
-                the wrong number of rows.
+            ValueError: if the dtype or shape is wrong, an index is negative or out of range, or an attribute
+                has the wrong number of rows.
         """
         from graphkit.graph.convert import edge_index_size, plain_edge_index
 
         given = check_num_nodes(edge_index_size(edge_index) if num_nodes is None else num_nodes)
-        edge_index = plain_edge_index(edge_index)
-        checked = check_edge_index(edge_index)
-        if copy and checked.data_ptr() == edge_index.data_ptr():
-            checked = checked.clone(memory_format=torch.contiguous_format)
+        plain = plain_edge_index(edge_index)
+        checked = check_edge_index(plain)
+        if copy and (checked is plain or checked.is_inference()):
+            with torch.inference_mode(False):
+                checked = checked.clone(memory_format=torch.contiguous_format)
         size = infer_size(checked) if given is None else given
         if not torch.compiler.is_compiling():  # under compile the sort itself checks
-            check_range(checked[0], size[0], "edge_index[0]", "source nodes" if size[0] != size[1] else "nodes")
-            check_range(checked[1], size[1], "edge_index[1]", "target nodes" if size[0] != size[1] else "nodes")
+            check_range(
+                checked[0], size[0], "edge_index[0]", "source nodes" if size[0] != size[1] else "nodes"
+            )
+            check_range(
+                checked[1], size[1], "edge_index[1]", "target nodes" if size[0] != size[1] else "nodes"
+            )
         graph = cls(checked, size, node_attrs=node_attrs, edge_attrs=edge_attrs)
         graph._check_attrs(bipartite=size[0] != size[1] or isinstance(num_nodes, (tuple, list)))
         return graph
 
     @classmethod
     def from_segments(
-        cls, index: Tensor | None = None, num_segments: int | None = None, *, ptr: Tensor | None = None
+        cls,
+        index: Tensor | None = None,
+        num_segments: int | None = None,
+        *,
+        ptr: Tensor | None = None,
+        num_rows: int | None = None,
     ) -> Graph:
         """The bipartite graph whose sources are E rows and whose targets are the segments they belong to.
 
@@ -125,55 +137,29 @@ class Graph:
             index: integer ``[E]``, the segment of each row, in any order; or
             ptr: integer ``[S + 1]``, segment ``s`` owns the rows ``ptr[s]:ptr[s + 1]``.
             num_segments: number of segments for ``index``; ``None`` takes the largest index + 1.
+            num_rows: number of rows for ``ptr``; ``None`` reads it off ``ptr``, which a compiled function
+                cannot.
 
         Raises:
-            ValueError: if neither or both of ``index`` and ``ptr`` are given, ``ptr`` does not start at 0 or
-                decreases, or an index is out of range.
+            TypeError: if ``index`` or ``ptr`` is no tensor.
+            ValueError: if neither or both of ``index`` and ``ptr`` are given, ``ptr`` does not start at 0,
+                decreases or does not end at ``num_rows``, or an index is out of range.
 
         Example:
             >>> Graph.from_segments(torch.tensor([1, 0, 1]), num_segments=3).in_degree.tolist()
             [1, 2, 0]
         """
-        if (index is None) == (ptr is None):
-            raise ValueError("exactly one of 'index' and 'ptr' must be given")
-        if ptr is not None:
-            ptr = check_index_dtype(ptr, "ptr")
-            if ptr.dim() != 1 or ptr.numel() == 0:
-                raise ValueError(f"'ptr' must have shape [S + 1] with S >= 0 (got {list(ptr.shape)})")
-            if not torch.compiler.is_compiling() and (int(ptr[0]) != 0 or bool((ptr.diff() < 0).any())):
-                raise ValueError(f"'ptr' must start at 0 and never decrease (got {ptr.tolist()[:8]} ...)")
-            num_rows, num_segments = int(ptr[-1]), ptr.numel() - 1
-            rows = torch.arange(num_rows, device=ptr.device)
-            segments = torch.arange(num_segments, device=ptr.device)
-            index = torch.repeat_interleave(segments, ptr.diff(), output_size=num_rows)
-            dtype = index_dtype(num_rows, num_rows, num_segments)
-            slots = rows.to(dtype)
-            csc = Compressed(ptr.to(dtype), slots, slots)
-        else:
-            if index is None:
-                raise AssertionError("one of index and ptr is given")
-            index = check_index_dtype(index, "index")
-            if index.dim() != 1:
-                raise ValueError(f"'index' must have shape [E] (got {list(index.shape)})")
-            if num_segments is None:
-                num_segments = int(index.max()) + 1 if index.numel() > 0 else 0
-            sizes = check_num_nodes(num_segments, "num_segments")
-            num_segments = sizes[0] if sizes else 0
-            if not torch.compiler.is_compiling():
-                check_range(index, num_segments, "index", "segments")
-            num_rows = index.numel()
-            rows = torch.arange(num_rows, device=index.device)
-            csc = compress(index, rows, num_segments, num_rows)
-            dtype = csc.ptr.dtype
-            slots = rows.to(dtype)
-        row_ptr = torch.arange(num_rows + 1, device=index.device, dtype=dtype)
-        csr = Compressed(row_ptr, index.to(dtype), slots)
-        return cls(torch.stack([rows, index]), (num_rows, num_segments), csc=csc, csr=csr)
+        from graphkit.graph import segments
+
+        if index is not None and ptr is None:
+            return segments.from_index(index, num_segments)
+        if ptr is not None and index is None:
+            return segments.from_ptr(ptr, num_rows)
+        raise ValueError("exactly one of 'index' and 'ptr' must be given")
 
     @classmethod
     def from_data(cls, data: Any, edge_type: tuple[str, str, str] | None = None) -> Graph:
-        """From a PyG ``Data``, ``Batch`` or one edge type of a ``HeteroData``; see
-        :func:`graphkit.graph.convert.from_data`."""
+        """From PyG's ``Data``, ``Batch`` or ``HeteroData``; see :func:`graphkit.graph.convert.from_data`."""
         from graphkit.graph import convert
 
         return convert.from_data(data, edge_type)
@@ -217,7 +203,7 @@ class Graph:
 
         return convert.to_data(self)
 
-    # Sizes ------------------------------------------------------------------------------------------------------
+    # Sizes --------------------------------------------------------------------------------------------------
 
     @property
     def size(self) -> tuple[int, int]:
@@ -259,7 +245,10 @@ class Graph:
         """Dtype of the compressed forms: int32 where everything fits, else int64."""
         return index_dtype(self.num_edges, *self._size)
 
-    # Topology ---------------------------------------------------------------------------------------------------
+    # Everything remembered is made outside inference mode: else a graph first used in an evaluation could not
+    # train.
+
+    # Topology -----------------------------------------------------------------------------------------------
 
     @property
     def edge_index(self) -> Tensor:
@@ -270,68 +259,58 @@ class Graph:
     def csc(self) -> Compressed:
         """Edges by target; within a target by source, multi-edges in the user's order.
 
-        The order within a row does not depend on the order in which edges were given, so sums over neighbours of a
-        simple graph are bit-equal under any edge permutation.
+        The order within a row does not depend on the order in which edges were given, so sums over neighbours
+        of a simple graph are bit-equal under any edge permutation.
         """
         if self._csc is None:
-            by_source = compress(self._edge_index[0], self._edge_index[1], self.num_src, self.num_dst)
-            self._csc = transpose(by_source, self.num_src, self.num_dst)
+            with torch.inference_mode(False):
+                by_source = compress(self._edge_index[0], self._edge_index[1], self.num_src, self.num_dst)
+                self._csc = transpose(by_source, self.num_src, self.num_dst)
         return self._csc
 
     @property
     def csr(self) -> Compressed:
         """Edges by source; within a source by target."""
         if self._csr is None:
-            # From the CSC, not from edge_index: a forward and its backward see one topology whatever happens to
-            # a borrowed edge_index between them.
-            self._csr = transpose(self.csc, self.num_dst, self.num_src)
+            # From the CSC, not from edge_index: a forward and its backward see one topology whatever happens
+            # to a borrowed edge_index between them.
+            with torch.inference_mode(False):
+                self._csr = transpose(self.csc, self.num_dst, self.num_src)
         return self._csr
 
     @property
     def reverse(self) -> Tensor:
         """int64 ``[E]``: position of each edge's reverse, -1 where there is none.
 
-        Copies of a multi-edge pair up in the user's order, so ``reverse[reverse[e]] == e`` wherever defined; a self
-        loop is its own reverse.
+        Copies of a multi-edge pair up in the user's order, so ``reverse[reverse[e]] == e`` wherever defined;
+        a self loop is its own reverse.
 
         Raises:
             ValueError: if the graph is bipartite.
         """
         if self._reverse is None:
             self._require_square("reverse", "a bipartite graph has no reverse edges")
-            forward, backward = self.csc, self.csr
-            # Slot keys: (target, source) in the CSC and (source, target) in the CSR. An edge's reverse has the same
-            # key in the other form, and both key lists are sorted.
-            n = max(self.num_src, 1)
-            key = forward.rows.long() * n + forward.index.long()
-            other = backward.rows.long() * n + backward.index.long()
-            rank = torch.arange(key.numel(), device=key.device) - torch.searchsorted(key, key)
-            slot = torch.searchsorted(other, key) + rank
-            inside = slot < key.numel()
-            slot = torch.where(inside, slot, torch.zeros_like(slot))
-            if key.numel() > 0:
-                inside &= other[slot] == key
-                match = torch.where(inside, backward.perm.long()[slot], torch.full_like(slot, -1))
-            else:
-                match = slot
-            self._reverse = torch.empty_like(match).index_copy_(0, forward.perm.long(), match)
+            with torch.inference_mode(False):
+                self._reverse = _pair(self.csc, self.csr, self.num_src)
         return self._reverse
 
     @property
     def in_degree(self) -> Tensor:
         """int64 ``[num_dst]``: number of incoming edges."""
         if self._in_degree is None:
-            self._in_degree = self.csc.ptr.diff().long()
+            with torch.inference_mode(False):
+                self._in_degree = self.csc.ptr.diff().long()
         return self._in_degree
 
     @property
     def out_degree(self) -> Tensor:
         """int64 ``[num_src]``: number of outgoing edges."""
         if self._out_degree is None:
-            self._out_degree = self.csr.ptr.diff().long()
+            with torch.inference_mode(False):
+                self._out_degree = self.csr.ptr.diff().long()
         return self._out_degree
 
-    # New graphs from old ----------------------------------------------------------------------------------------
+    # New graphs from old ------------------------------------------------------------------------------------
 
     def with_self_loops(self, fill_value: float = 1.0) -> Graph:
         """See :func:`graphkit.graph.transform.with_self_loops`."""
@@ -364,7 +343,7 @@ class Graph:
 
         return transform.batch(graphs)
 
-    # Memory -----------------------------------------------------------------------------------------------------
+    # Memory -------------------------------------------------------------------------------------------------
 
     def _map(self, fn: Callable[[Tensor], Tensor]) -> Graph:
         out = Graph(
@@ -416,3 +395,19 @@ class Graph:
             if bipartite:
                 raise ValueError(f"node attribute '{name}' given to a bipartite graph; keep it outside")
             check_attr(value, self.num_src, self.device, f"node attribute '{name}'", "node")
+
+
+def _pair(forward: Compressed, backward: Compressed, num_nodes: int) -> Tensor:
+    """``[E]``: the position of each edge's reverse, -1 where there is none, from the CSC and the CSR."""
+    # Slot keys: (target, source) in the CSC and (source, target) in the CSR. An edge's reverse has the same
+    # key in the other form; both key lists are sorted, and copies of one edge stand in the user's order in
+    # both.
+    key = forward.rows.long() * num_nodes + forward.index
+    other = backward.rows.long() * num_nodes + backward.index
+    copy = torch.arange(key.numel(), device=key.device) - torch.searchsorted(key, key)
+    slot = torch.searchsorted(other, key) + copy
+    found = slot < key.numel()
+    slot = slot.clamp(max=max(key.numel() - 1, 0))
+    found &= other[slot] == key
+    position = backward.perm.long()[slot].masked_fill(~found, -1)
+    return torch.empty_like(position).index_copy_(0, forward.perm.long(), position)

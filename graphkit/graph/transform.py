@@ -1,8 +1,8 @@
 """New graphs from old: self loops, reverse edges, GCN's weights, subgraphs and batches.
 
-Pure functions. Existing edges keep their order and new ones are appended, so that a user's own edge tensors extend by
-one ``torch.cat``. All of them are also methods of :class:`Graph`. They belong before the model, not into a compiled
-forward pass: how many edges they make depends on the data.
+Pure functions. Existing edges keep their order and new ones are appended, so that a user's own edge tensors
+extend by one ``torch.cat``. All of them are also methods of :class:`Graph`. They belong before the model, not
+into a compiled forward pass: how many edges they make depends on the data.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from graphkit.graph.validate import check_attr, check_index_dtype, check_range
 def with_self_loops(graph: Graph, fill_value: float = 1.0) -> Graph:
     """Append a self loop for every node that has none, in node order.
 
-    PyG's ``add_remaining_self_loops`` moves existing loops to the end and keeps one per node; here they stay where
-    and as many as they are.
+    PyG's ``add_remaining_self_loops`` moves existing loops to the end and keeps one per node; here they stay
+    where and as many as they are.
 
     Args:
         graph: a homogeneous graph.
@@ -31,7 +31,8 @@ def with_self_loops(graph: Graph, fill_value: float = 1.0) -> Graph:
         ValueError: if the graph is bipartite, or an edge attribute's dtype cannot hold ``fill_value``.
 
     Example:
-        >>> graph = Graph.from_edge_index(torch.tensor([[0, 1], [0, 2]]), edge_attrs={"w": torch.tensor([5, 6])})
+        >>> edge_index, w = torch.tensor([[0, 1], [0, 2]]), torch.tensor([5, 6])
+        >>> graph = Graph.from_edge_index(edge_index, edge_attrs={"w": w})
         >>> out = with_self_loops(graph)
         >>> out.edge_index.tolist(), out.edge_attrs["w"].tolist()
         ([[0, 1, 1, 2], [0, 2, 1, 2]], [5, 6, 1, 1])
@@ -46,8 +47,8 @@ def with_self_loops(graph: Graph, fill_value: float = 1.0) -> Graph:
         exact = value.dtype.is_floating_point or value.dtype.is_complex or float(fill_value).is_integer()
         if not exact:
             raise ValueError(
-                f"'fill_value' must be an integer for edge attribute '{name}' of {value.dtype} (got {fill_value}); "
-                f"convert the attribute to floating point first"
+                f"'fill_value' must be an integer for edge attribute '{name}' of {value.dtype} "
+                f"(got {fill_value}); convert the attribute to floating point first"
             )
         return value.new_full((loops.numel(), *value.shape[1:]), fill_value)
 
@@ -57,8 +58,8 @@ def with_self_loops(graph: Graph, fill_value: float = 1.0) -> Graph:
 def to_undirected(graph: Graph) -> Graph:
     """Append the missing reverse of each edge, with a copy of its attributes.
 
-    ``k`` copies of ``i -> j`` facing ``l`` copies of ``j -> i`` become ``max(k, l)`` of each, so a graph that is
-    undirected already comes back with the same edges. PyG's ``to_undirected`` instead merges multi-edges.
+    ``k`` copies of ``i -> j`` facing ``l`` copies of ``j -> i`` become ``max(k, l)`` of each, so a graph that
+    is undirected already comes back with the same edges. PyG's ``to_undirected`` instead merges multi-edges.
 
     Raises:
         ValueError: if the graph is bipartite.
@@ -78,15 +79,17 @@ def _append(graph: Graph, edges: Tensor, values: Callable[[str, Tensor], Tensor]
     return Graph(edge_index, graph.size, node_attrs=graph.node_attrs, edge_attrs=edge_attrs)
 
 
-def gcn_norm(graph: Graph, edge_weight: Tensor | None = None, *, self_loops: bool = True) -> tuple[Graph, Tensor]:
+def gcn_norm(
+    graph: Graph, edge_weight: Tensor | None = None, *, self_loops: bool = True
+) -> tuple[Graph, Tensor]:
     r"""The symmetrically normalised adjacency of GCN.
 
     .. math:: \hat w_{ji} = d_j^{-1/2} \, w_{ji} \, d_i^{-1/2}, \qquad d_i = \sum_{k \to i} w_{ki}
 
-    with self loops of weight 1 added where there are none; a node of degree 0 gets weight 0. From "Semi-Supervised
-    Classification with Graph Convolutional Networks" (https://arxiv.org/abs/1609.02907), section 2.2, and equal to
-    PyG's ``gcn_norm`` up to the order of edges; of a node with several self loops PyG keeps the last alone, here all
-    count. Gradients are finite for zero weights too, where PyG's are NaN.
+    with self loops of weight 1 added where there are none; a node of degree 0 gets weight 0. From
+    "Semi-Supervised Classification with Graph Convolutional Networks" (https://arxiv.org/abs/1609.02907),
+    section 2.2, and equal to PyG's ``gcn_norm`` up to the order of edges; of a node with several self loops
+    PyG keeps the last alone, here all count. Gradients are finite for zero weights too, where PyG's are NaN.
 
     Args:
         graph: a homogeneous graph.
@@ -133,12 +136,13 @@ def subgraph(graph: Graph, nodes: Tensor) -> Graph:
         nodes: integer ``[n]``, distinct nodes in the wanted order, or bool ``[num_nodes]``.
 
     Returns:
-        The subgraph, with ``node_attrs["n_id"]`` and ``edge_attrs["e_id"]``: each node's and edge's position in
-        ``graph`` (these replace attributes of that name).
+        The subgraph, with ``node_attrs["n_id"]`` and ``edge_attrs["e_id"]``: each node's and edge's position
+        in ``graph`` (these replace attributes of that name).
 
     Raises:
         TypeError: if ``nodes`` is no tensor.
-        ValueError: if the graph is bipartite, or ``nodes`` has a wrong shape or dtype, repeats or leaves the range.
+        ValueError: if the graph is bipartite, or ``nodes`` has a wrong shape or dtype, repeats or leaves the
+            range.
 
     Example:
         >>> graph = Graph.from_edge_index(torch.tensor([[0, 1, 2], [1, 2, 0]]))
@@ -174,7 +178,7 @@ def subgraph(graph: Graph, nodes: Tensor) -> Graph:
 
 
 def batch(graphs: Sequence[Graph]) -> Graph:
-    """The disjoint union of graphs, as PyG's ``Batch``: nodes and edges of each graph follow those of the one before.
+    """The disjoint union of graphs, as PyG's ``Batch``: in the order of the sequence.
 
     Forms that every graph has sorted already are joined without sorting again.
 
@@ -223,7 +227,9 @@ def batch(graphs: Sequence[Graph]) -> Graph:
         node_attrs["batch"] = torch.repeat_interleave(number, sizes[:, 0], output_size=num_src)
     csc = join([g._csc for g in graphs], other=0)
     csr = join([g._csr for g in graphs], other=1)
-    return Graph(edge_index, (num_src, num_dst), node_attrs=node_attrs, edge_attrs=edge_attrs, csc=csc, csr=csr)
+    return Graph(
+        edge_index, (num_src, num_dst), node_attrs=node_attrs, edge_attrs=edge_attrs, csc=csc, csr=csr
+    )
 
 
 def _check_batch(graphs: list[Graph]) -> None:
@@ -233,12 +239,14 @@ def _check_batch(graphs: list[Graph]) -> None:
         if not isinstance(graph, Graph):
             raise TypeError(f"'graphs' must hold Graph objects (got {type(graph).__name__} at position {i})")
         if graph.device != graphs[0].device:
-            raise ValueError(f"'graphs' must share a device (got {graphs[0].device} and, at {i}, {graph.device})")
+            raise ValueError(
+                f"'graphs' must share a device (got {graphs[0].device} and, at {i}, {graph.device})"
+            )
         for kind in ("node_attrs", "edge_attrs"):
             first = {name: (v.shape[1:], v.dtype) for name, v in getattr(graphs[0], kind).items()}
             here = {name: (v.shape[1:], v.dtype) for name, v in getattr(graph, kind).items()}
             if here != first:
                 raise ValueError(
-                    f"'graphs' must have the same {kind}, shapes and dtypes (got {first} at position 0 and {here} at "
-                    f"position {i})"
+                    f"'graphs' must have the same {kind}, shapes and dtypes (got {first} at position 0 "
+                    f"and {here} at position {i})"
                 )

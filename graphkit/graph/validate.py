@@ -6,6 +6,8 @@ Each message names the argument, what was got, what was expected and what to do,
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,7 +43,9 @@ def check_edge_index(edge_index: object, name: str = "edge_index") -> Tensor:
 def check_index_dtype(index: Tensor, name: str) -> Tensor:
     """Return an integer tensor as int64; floats and bools are refused instead of being truncated."""
     if index.dtype not in _INTEGERS:
-        raise ValueError(f"'{name}' must hold integers, e.g. torch.int64 (got {index.dtype}); use {name}.long()")
+        raise ValueError(
+            f"'{name}' must hold integers, e.g. torch.int64 (got {index.dtype}); use {name}.long()"
+        )
     if index.is_meta:
         raise ValueError(f"'{name}' must hold data (got a tensor on the meta device)")
     return index.long()
@@ -51,19 +55,22 @@ def check_num_nodes(num_nodes: object, name: str = "num_nodes") -> tuple[int, in
     """Return ``(num_src, num_dst)``, or ``None`` if the sizes are to be read off the edges."""
     if num_nodes is None:
         return None
-    pair = num_nodes if isinstance(num_nodes, (tuple, list)) else (num_nodes, num_nodes)
-    if len(pair) != 2:
+    if not isinstance(num_nodes, (tuple, list)):
+        num_nodes = (num_nodes, num_nodes)
+    if len(num_nodes) != 2:
         raise ValueError(f"'{name}' must be an int or a pair (num_src, num_dst) (got {num_nodes!r})")
-    out = []
-    for value in pair:
-        if isinstance(value, np.integer):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
-            raise TypeError(f"'{name}' must be an int or a pair of ints (got {num_nodes!r})")
-        if value < 0 or value > _LARGEST:
-            raise ValueError(f"'{name}' must lie between 0 and 2**63 - 2 (got {num_nodes!r})")
-        out.append(value)
-    return out[0], out[1]
+    return check_size(num_nodes[0], name), check_size(num_nodes[1], name)
+
+
+def check_size(value: object, name: str) -> int:
+    """Return a number of nodes or rows as an int, or raise."""
+    if isinstance(value, np.integer):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | torch.SymInt):
+        raise TypeError(f"'{name}' must be an int or a pair of ints (got {value!r})")
+    if value < 0 or value > _LARGEST:
+        raise ValueError(f"'{name}' must lie between 0 and 2**63 - 2 (got {value!r})")
+    return cast(int, value)  # a SymInt stands for an int under torch.compile
 
 
 def check_attr(value: object, rows: int, device: torch.device, name: str, what: str) -> None:
@@ -71,9 +78,13 @@ def check_attr(value: object, rows: int, device: torch.device, name: str, what: 
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor (got {type(value).__name__})")
     if value.layout != torch.strided or value.dim() == 0 or value.size(0) != rows:
-        raise ValueError(f"{name} must have one row per {what}, {rows} (got shape {list(value.shape)}, {value.layout})")
+        raise ValueError(
+            f"{name} must have one row per {what}, {rows} (got shape {list(value.shape)}, {value.layout})"
+        )
     if value.device != device:
-        raise ValueError(f"{name} must be on {device}, where the edges are (got {value.device}); move one of them")
+        raise ValueError(
+            f"{name} must be on {device}, where the edges are (got {value.device}); move one of them"
+        )
 
 
 def check_range(index: Tensor, limit: int, name: str, what: str = "nodes") -> None:

@@ -1,0 +1,62 @@
+"""The bipartite graph rows -> segments, over which ``scatter`` and ``segment`` gather and reduce."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit.graph.compressed import Compressed, compress, index_dtype
+from graphkit.graph.topology import Graph
+from graphkit.graph.validate import check_index_dtype, check_range, check_size
+
+
+def from_index(index: Tensor, num_segments: int | None = None) -> Graph:
+    """Row ``e`` belongs to segment ``index[e]``; see :meth:`Graph.from_segments`."""
+    index = _check_vector(index, "index")
+    if num_segments is None:
+        num_segments = int(index.max()) + 1 if index.numel() > 0 else 0
+    num_segments = check_size(num_segments, "num_segments")
+    if not torch.compiler.is_compiling():  # under compile the sort itself checks
+        check_range(index, num_segments, "index", "segments")
+    num_rows = index.numel()
+    rows = torch.arange(num_rows, device=index.device)
+    csc = compress(index, rows, num_segments, num_rows)
+    return _graph(rows, index, csc, num_segments)
+
+
+def from_ptr(ptr: Tensor, num_rows: int | None = None) -> Graph:
+    """Segment ``s`` owns the rows ``ptr[s]:ptr[s + 1]``; see :meth:`Graph.from_segments`."""
+    ptr = _check_vector(ptr, "ptr")
+    if ptr.numel() == 0:
+        raise ValueError("'ptr' must have shape [S + 1] (got [0]); no segments are ptr = [0]")
+    if not torch.compiler.is_compiling() or num_rows is None:
+        first, last = int(ptr[0]), int(ptr[-1])
+        if first != 0 or bool((ptr.diff() < 0).any()):
+            raise ValueError(f"'ptr' must start at 0 and never decrease (got {ptr[:8].tolist()} ...)")
+        if num_rows is not None and check_size(num_rows, "num_rows") != last:
+            raise ValueError(f"'ptr' must end at the number of rows, {num_rows} (got {last})")
+        num_rows = last
+    num_segments = ptr.numel() - 1
+    rows = torch.arange(num_rows, device=ptr.device)
+    segments = torch.arange(num_segments, device=ptr.device)
+    index = torch.repeat_interleave(segments, ptr.diff(), output_size=num_rows)
+    dtype = index_dtype(num_rows, num_segments)
+    slots = rows.to(dtype)
+    return _graph(rows, index, Compressed(ptr.to(dtype), slots, slots), num_segments)
+
+
+def _graph(rows: Tensor, index: Tensor, csc: Compressed, num_segments: int) -> Graph:
+    """Each row has one edge, so the form by row needs no sorting."""
+    dtype = csc.ptr.dtype
+    num_rows = rows.numel()
+    ptr = torch.arange(num_rows + 1, device=rows.device, dtype=dtype)
+    csr = Compressed(ptr, index.to(dtype), rows.to(dtype))
+    return Graph(torch.stack([rows, index]), (num_rows, num_segments), csc=csc, csr=csr)
+
+
+def _check_vector(index: Tensor, name: str) -> Tensor:
+    if not isinstance(index, Tensor):
+        raise TypeError(f"'{name}' must be a torch.Tensor (got {type(index).__name__})")
+    if index.layout != torch.strided or index.dim() != 1:
+        raise ValueError(f"'{name}' must be a dense vector (got shape {list(index.shape)}, {index.layout})")
+    return check_index_dtype(index, name)
