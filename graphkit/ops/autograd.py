@@ -37,9 +37,7 @@ class DifferentiableBackward(torch.autograd.Function):
         with torch.enable_grad():
             for tensor in (grad, *wanted):
                 tensor.requires_grad_()
-            first = torch.autograd.grad(
-                ctx.reference(*inputs), wanted, grad, create_graph=True, materialize_grads=True
-            )
+            first = torch.autograd.grad(ctx.reference(*inputs), wanted, grad, create_graph=True, materialize_grads=True)
         given = [c for c, t in zip(cotangents, inputs, strict=True) if t is not None]
         pairs = [(f, c) for f, c in zip(first, given, strict=True) if c is not None and f.requires_grad]
         second: Sequence[OptTensor] = [None] * (1 + len(wanted))

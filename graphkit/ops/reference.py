@@ -68,9 +68,7 @@ def softmax_aggregate(
     return (_sum(weight * m, graph) / total).to(x.dtype)
 
 
-def powermean_aggregate(
-    x: Tensor, graph: Graph, edge: Tensor | None, p: Tensor, message: str, eps: float
-) -> Tensor:
+def powermean_aggregate(x: Tensor, graph: Graph, edge: Tensor | None, p: Tensor, message: str, eps: float) -> Tensor:
     """``out_i = (mean_j m_j^p)^(1/p)`` for positive messages and every real p; 0 without edges.
 
     Three forms of ``log out``, each where it is accurate: log-sum-exp for large ``|p|``; ``mu + log1p(mean(expm1(p
@@ -99,7 +97,9 @@ def powermean_aggregate(
     p_small = torch.where(large | tiny, one, p)
     mu = _mean(log_m, graph)
     d = torch.where(large, torch.zeros_like(log_m), log_m - mu.index_select(0, target))
-    log_small = mu + torch.log1p(_mean(torch.expm1(torch.where(tiny, torch.zeros_like(d), p_small * d)), graph)) / p_small
+    log_small = (
+        mu + torch.log1p(_mean(torch.expm1(torch.where(tiny, torch.zeros_like(d), p_small * d)), graph)) / p_small
+    )
 
     # Series in the central moments of log m.
     p_tiny = torch.where(tiny, p, torch.zeros_like(p))

@@ -57,7 +57,8 @@ def product(ptr: Tensor, index: Tensor, value: OptTensor, x: Tensor) -> Tensor:
     _silence_beta_warning()
     value = x.new_ones(index.numel()) if value is None else value
     size = (ptr.numel() - 1, x.size(0))
-    return torch.sparse_csr_tensor(ptr, index, value, size=size, check_invariants=False) @ x
+    with torch.autocast(x.device.type, enabled=False):  # it would cast to bfloat16, which CSR does not support
+        return torch.sparse_csr_tensor(ptr, index, value, size=size, check_invariants=False) @ x
 
 
 def underflows(total: Tensor) -> Tensor:

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from graphkit.ops.check import accumulator
-from graphkit.ops.torch_backend.blocks import SPARSE, OptTensor, amax_, blocks, finish, linear_message, product
+from graphkit.ops.torch_backend.blocks import (
+    SPARSE,
+    OptTensor,
+    amax_,
+    blocks,
+    finish,
+    linear_message,
+    product,
+)
 
 
 def gather_reduce(

@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 
 from graphkit.ops.check import accumulator
-from graphkit.ops.torch_backend.blocks import SPARSE, OptTensor, amax_, blocks, finish, linear_message, product, underflows
+from graphkit.ops.torch_backend.blocks import (
+    SPARSE,
+    OptTensor,
+    amax_,
+    blocks,
+    finish,
+    linear_message,
+    product,
+    underflows,
+)
 
 
 def _log_message(x: Tensor, source: Tensor, edge_id: Tensor, edge: OptTensor, message: str, eps: float) -> Tensor:

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from graphkit.ops.check import accumulator
-from graphkit.ops.torch_backend.blocks import SPARSE, OptTensor, amax_, blocks, finish, linear_message, product, underflows
+from graphkit.ops.torch_backend.blocks import (
+    SPARSE,
+    OptTensor,
+    amax_,
+    blocks,
+    finish,
+    linear_message,
+    product,
+    underflows,
+)
 
 
 def _node_tables(x: Tensor, t: Tensor, message: str, eps: float) -> tuple[Tensor, Tensor, Tensor]:
