@@ -1,0 +1,22 @@
+"""Layers: thin PyG modules over :mod:`graphkit.ops`."""
+
+from graphkit.nn.aggr import (
+    DegreeScaledAggregation,
+    PowerMeanAggregation,
+    SoftmaxAggregation,
+    resolve_aggregation,
+)
+from graphkit.nn.conv import FusedMessagePassing, GENConv
+from graphkit.nn.deepgcn import DeepGCNLayer
+from graphkit.nn.norm import MessageNorm
+
+__all__ = [
+    "DeepGCNLayer",
+    "DegreeScaledAggregation",
+    "FusedMessagePassing",
+    "GENConv",
+    "MessageNorm",
+    "PowerMeanAggregation",
+    "SoftmaxAggregation",
+    "resolve_aggregation",
+]

@@ -1,0 +1,91 @@
+"""From the name of an aggregation to its module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch_geometric.nn.aggr import Aggregation, MultiAggregation
+from torch_geometric.nn.resolver import aggregation_resolver
+
+from graphkit.nn.aggr.degree import DegreeScaledAggregation
+from graphkit.nn.aggr.powermean import PowerMeanAggregation
+from graphkit.nn.aggr.softmax import SoftmaxAggregation
+
+Aggr = str | Aggregation | Sequence[str | Aggregation] | None
+
+# Normalised name -> (family, weights constant in backward, scaled by the degree).
+_NAMES = {
+    "softmax": ("softmax", False, False),
+    "softmaxsg": ("softmax", True, False),
+    "softmaxsum": ("softmax", False, True),
+    "softmaxsumsg": ("softmax", True, True),
+    "powermean": ("power", False, False),
+    "power": ("power", False, False),
+    "powermeansum": ("power", False, True),
+    "powersum": ("power", False, True),
+}
+
+
+def resolve_aggregation(
+    aggr: Aggr,
+    *,
+    t: float = 1.0,
+    learn_t: bool = False,
+    p: float = 1.0,
+    learn_p: bool = False,
+    y: float = 0.0,
+    learn_y: bool = False,
+    eps: float = 1e-7,
+    aggr_kwargs: dict[str, Any] | None = None,
+) -> Aggregation | None:
+    """Build an aggregation from its name.
+
+    Args:
+        aggr: a module (returned as it is), a list (PyG's ``MultiAggregation`` of its members, each with the
+            parameters below), or a name: ``"softmax"``, ``"softmax_sg"`` (weights constant in backward),
+            ``"softmax_sum"``, ``"softmax_sum_sg"``, ``"powermean"`` (``"power"``), ``"power_sum"``, or any
+            that PyG knows. Case, ``_``, ``-`` and the suffix "Aggregation" do not matter.
+        t: temperature of the softmax family.
+        learn_t: learn it.
+        p: power of the power means.
+        learn_p: learn it.
+        y: logit of the degree's exponent of the ``_sum`` members.
+        learn_y: learn it.
+        eps: floor of the power means' messages.
+        aggr_kwargs: arguments of the aggregation's constructor; they win over those above. For a list:
+            ``mode``, ``mode_kwargs`` and one dict per member in ``aggrs_kwargs``.
+
+    Example:
+        >>> resolve_aggregation("softmax_sum", t=0.5, learn_t=True)
+        DegreeScaledAggregation(SoftmaxAggregation(learn=True), learn=False)
+    """
+    given = dict(aggr_kwargs or {})
+    if isinstance(aggr, (list, tuple)):
+        shared = {
+            "t": t,
+            "learn_t": learn_t,
+            "p": p,
+            "learn_p": learn_p,
+            "y": y,
+            "learn_y": learn_y,
+            "eps": eps,
+        }
+        each = given.pop("aggrs_kwargs", None) or [None] * len(aggr)
+        if len(each) != len(aggr):
+            raise ValueError(f"'aggrs_kwargs' must have one dict per aggregation, {len(aggr)} (got {len(each)})")
+        parts = [resolve_aggregation(a, **shared, aggr_kwargs=k) for a, k in zip(aggr, each, strict=True)]  # type: ignore[arg-type]
+        return MultiAggregation(parts, **given)
+    if not isinstance(aggr, str):
+        return aggr
+    name = aggr.lower().replace("_", "").replace("-", "").replace(" ", "").removesuffix("aggregation")
+    if name not in _NAMES:
+        return aggregation_resolver(aggr, **given)
+    family, semi_grad, scaled = _NAMES[name]
+    scale = {"y": given.pop("y", y), "learn": given.pop("learn_y", learn_y)} if scaled else {}
+    inner: SoftmaxAggregation | PowerMeanAggregation
+    if family == "softmax":
+        inner = SoftmaxAggregation(**{"t": t, "learn": learn_t, "semi_grad": semi_grad, **given})
+    else:
+        inner = PowerMeanAggregation(**{"p": p, "learn": learn_p, "eps": eps, **given})
+    return DegreeScaledAggregation(inner, **scale) if scaled else inner

@@ -1,0 +1,6 @@
+"""Convolutions."""
+
+from graphkit.nn.conv.base import FusedMessagePassing
+from graphkit.nn.conv.gen_conv import GENConv
+
+__all__ = ["FusedMessagePassing", "GENConv"]
