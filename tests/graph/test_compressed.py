@@ -17,9 +17,7 @@ def torch_sort(key, other, num_keys, num_others):
 
 
 @pytest.mark.parametrize("sort", [compress, torch_sort])
-@pytest.mark.parametrize(
-    ("num_keys", "num_others", "num_edges"), [(5, 3, 40), (1000, 2, 50), (1, 1, 0), (0, 0, 0)]
-)
+@pytest.mark.parametrize(("num_keys", "num_others", "num_edges"), [(5, 3, 40), (1000, 2, 50), (1, 1, 0), (0, 0, 0)])
 def test_stable_grouping(sort, num_keys, num_others, num_edges):
     key = torch.randint(0, max(num_keys, 1), (num_edges,))
     other = torch.randint(0, max(num_others, 1), (num_edges,))
@@ -31,9 +29,7 @@ def test_stable_grouping(sort, num_keys, num_others, num_edges):
 
 
 @pytest.mark.parametrize("sort", [compress, torch_sort])
-@pytest.mark.parametrize(
-    ("key", "other"), [([0, 3], [0, 0]), ([0, -1], [0, 0]), ([0, 0], [0, 2]), ([0, 0], [-1, 0])]
-)
+@pytest.mark.parametrize(("key", "other"), [([0, 3], [0, 0]), ([0, -1], [0, 0]), ([0, 0], [0, 2]), ([0, 0], [-1, 0])])
 def test_out_of_range(sort, key, other):
     with pytest.raises(ValueError, match=r"must lie in \[0, "):
         sort(torch.tensor(key), torch.tensor(other), 3, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ def naive_rows(edges, num_rows, by):
 
 def as_rows(form: Compressed):
     ptr, index, perm = (t.tolist() for t in form)
-    return [list(zip(index[a:b], perm[a:b], strict=True)) for a, b in zip(ptr[:-1], ptr[1:], strict=True)]
+    return [list(zip(index[a:b], perm[a:b], strict=True)) for a, b in pairwise(ptr)]
 
 
 def naive_reverse(edges):
