@@ -1,0 +1,107 @@
+"""The family of properties: what one is, the table of all of them, and finding them by name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from graphkit.testing.case import Case
+from graphkit.testing.report import BrokenClaim, CannotRun, NotApplicable, first_line
+
+
+@dataclass(frozen=True)
+class Property:
+    """One claim a layer can make, and how to test it.
+
+    Attributes:
+        name: What it is called in ``claims=``.
+        description: What it says, in one line.
+        test: Raises :class:`BrokenClaim` where the case breaks it, :class:`NotApplicable` where it says
+            nothing.
+        law: Whether every layer should have it. The others are abilities (``bipartite``, ``compile``, ...),
+            tested only where they are claimed by name.
+    """
+
+    name: str
+    description: str
+    test: Callable[[Case], None]
+    law: bool = True
+
+    def run(self, case: Case) -> None:
+        """Test the claim.
+
+        Raises:
+            BrokenClaim: With the seed; any exception of the layer itself breaks the claim too.
+            NotApplicable: If the claim says nothing about this layer.
+            CannotRun: If the data does not allow the test.
+        """
+        __tracebackhide__ = True
+        note = f"; seed={case.seed}"
+        try:
+            self.test(case)
+        except BrokenClaim as error:
+            error.args = (f"{error}{note}",)
+            raise
+        except (NotApplicable, CannotRun):
+            raise
+        except Exception as error:
+            raise BrokenClaim(self.name, f"the layer raised {first_line(error)}{note}") from error
+
+
+PROPERTIES: dict[str, Property] = {}
+"""Every property by name, in the order in which they are checked."""
+
+_PATTERNS: list[tuple[re.Pattern[str], Callable[[str], Property]]] = []
+
+
+def register(name: str, description: str, *, law: bool = True) -> Callable[[Callable[[Case], None]], Property]:
+    """Enter a test into the table: the decorated function becomes a :class:`Property`."""
+
+    def decorate(test: Callable[[Case], None]) -> Property:
+        PROPERTIES[name] = Property(name, description, test, law)
+        return PROPERTIES[name]
+
+    return decorate
+
+
+def register_pattern(pattern: str, make: Callable[[str], Property]) -> None:
+    """Enter a family of claims named by a pattern, such as the groups ``E(3)``, ``SO(2)``, ..."""
+    _PATTERNS.append((re.compile(pattern, re.IGNORECASE), make))
+
+
+def resolve(claims: str | Iterable[str] | None = None) -> list[Property]:
+    """The properties behind names; ``-`` and capitals do not matter.
+
+    Args:
+        claims: Names, or ``"laws"`` (the default: what every layer should satisfy) or ``"all"``.
+
+    Raises:
+        ValueError: If a name is unknown; near names are suggested.
+
+    Example:
+        >>> [prop.name for prop in resolve(["Batch", "edge-permutation", "SE(3)"])]
+        ['batch', 'edge_permutation', 'SE(3)']
+        >>> resolve("permuation")
+        Traceback (most recent call last):
+        ValueError: 'claims' holds 'permuation', which is no property; did you mean 'permutation', ...
+    """
+    found: list[Property] = []
+    for name in ["laws"] if claims is None else [claims] if isinstance(claims, str) else claims:
+        found += _lookup(name)
+    return list(dict.fromkeys(found))
+
+
+def _lookup(name: str) -> list[Property]:
+    key = name.strip().lower().replace("-", "_")
+    if key in ("laws", "all"):
+        return [prop for prop in PROPERTIES.values() if prop.law or key == "all"]
+    if key in PROPERTIES:
+        return [PROPERTIES[key]]
+    for pattern, make in _PATTERNS:
+        if pattern.fullmatch(name.strip()):
+            return [make(name.strip())]
+    near = difflib.get_close_matches(key, PROPERTIES, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"known: {', '.join(PROPERTIES)}, E(3), ..."
+    raise ValueError(f"'claims' holds {name!r}, which is no property; {hint}")

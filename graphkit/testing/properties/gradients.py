@@ -1,0 +1,155 @@
+"""Gradients: right, symmetric as the output is, and reaching every parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from graphkit.testing.case import Case
+from graphkit.testing.compare import require_equal
+from graphkit.testing.properties.base import register
+from graphkit.testing.report import BrokenClaim, NotApplicable
+from graphkit.testing.transforms import cast_floats, edge_keys, relabel_nodes
+
+STEP = 1e-6
+"""Step of the central differences; their error is about the cube root of the rounding unit squared."""
+TOLERANCE = 1e-5
+DIRECTIONS = 2
+"""Random directions in which each input and parameter is differenced."""
+
+
+Gradients = Sequence[Tensor | None]
+"""What ``torch.autograd.grad(..., allow_unused=True)`` returns."""
+
+
+def _objective(case: Case, module: nn.Module, data: Data, weights: list[Tensor]) -> Tensor:
+    results = case.run(module, data)
+    return sum((w * r).sum() for w, r in zip(weights, results, strict=True))  # type: ignore[return-value]
+
+
+def _leaves(data: Data) -> tuple[Data, dict[str, Tensor]]:
+    """A copy of the data whose floating-point attributes take gradients."""
+    data = cast_floats(data, torch.float64)
+    leaves = {
+        key: value.requires_grad_()
+        for key, value in data.to_dict().items()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+    return data, leaves
+
+
+def _weights(case: Case, results: list[Tensor]) -> list[Tensor]:
+    generator = case.generator()
+    return [torch.randn(result.shape, dtype=torch.float64, generator=generator) for result in results]
+
+
+@register("gradcheck", "gradients to inputs and parameters agree with finite differences")
+def gradcheck(case: Case) -> None:
+    r"""Compares :math:`\partial \langle w, f \rangle / \partial \theta` with
+    :math:`\langle w, f(\theta + h) - f(\theta - h) \rangle / 2h` in float64 for a random :math:`w`, on a
+    small subgraph, along random directions of every input and parameter.
+    """
+    module = case.module()
+    data, leaves = _leaves(case.small())
+    weights = _weights(case, case.run(module, data))
+    named = {
+        **leaves,
+        **{name: p for name, p in module.named_parameters() if p.requires_grad and p.is_floating_point()},
+    }
+    value = _objective(case, module, data, weights)
+    if not value.requires_grad:
+        raise NotApplicable("the output depends on no input and no parameter")
+    gradients = torch.autograd.grad(value, list(named.values()), allow_unused=True)
+    generator = case.generator()
+
+    def difference(leaf: Tensor, direction: Tensor) -> float:
+        """Central difference of the objective along a direction; the leaf is put back."""
+        old = leaf.detach().clone()
+        values = []
+        with torch.no_grad():
+            for step in (STEP, -STEP):
+                leaf.copy_(old + step * direction)
+                values.append(float(_objective(case, module, data, weights)))
+            leaf.copy_(old)
+        return (values[0] - values[1]) / (2 * STEP)
+
+    for (name, leaf), found in zip(named.items(), gradients, strict=True):
+        gradient = torch.zeros_like(leaf) if found is None else found
+        for _ in range(DIRECTIONS):
+            direction = torch.randn(leaf.shape, dtype=torch.float64, generator=generator)
+            expected = difference(leaf, direction)
+            error = abs(expected - float((gradient * direction).sum()))
+            if not error <= TOLERANCE * max(1.0, abs(expected)):
+                _blame(case, data, name, leaf, gradient, difference)
+
+
+def _blame(
+    case: Case,
+    data: Data,
+    name: str,
+    leaf: Tensor,
+    gradient: Tensor,
+    difference: Callable[[Tensor, Tensor], float],
+) -> None:
+    """A gradient is wrong along a random direction: difference every entry and name the worst row."""
+    exact = torch.zeros_like(leaf).flatten()
+    for entry in range(leaf.numel()):
+        unit = torch.zeros_like(exact)
+        unit[entry] = 1.0
+        exact[entry] = difference(leaf, unit.view_as(leaf))
+    is_input = name in data
+    element = ("edge" if name in edge_keys(data) else "node") if is_input else "row"
+    context = f"in the gradient to '{name}' from finite differences"
+    for tolerance in (TOLERANCE, 0.0):  # the second where small errors add up along the direction
+        require_equal("gradcheck", exact.view_as(leaf), gradient, element=element, tolerance=tolerance, context=context)
+
+
+@register("gradient_equivariance", "relabelling the nodes relabels the gradients, and leaves those of parameters")
+def gradient_equivariance(case: Case) -> None:
+    """A backward pass has its own gathers and scatters: they are tested apart from the forward's."""
+    module = case.module()
+    label = torch.randperm(int(case.data.num_nodes or 0), generator=case.generator())
+    old = torch.empty_like(label)
+    old[label] = torch.arange(label.numel())
+    data, leaves = _leaves(case.data)
+    moved, moved_leaves = _leaves(relabel_nodes(case.data, label))
+    weights = _weights(case, case.run(module, data))
+    moved_weights = [w[old] if level == "node" else w for level, w in zip(case.levels, weights, strict=True)]
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    value = _objective(case, module, data, weights)
+    other = _objective(case, module, moved, moved_weights)
+    if not value.requires_grad:
+        raise NotApplicable("the output depends on no input and no parameter")
+    expected: Gradients = torch.autograd.grad(value, [*leaves.values(), *parameters.values()], allow_unused=True)
+    got: Gradients = torch.autograd.grad(other, [*moved_leaves.values(), *parameters.values()], allow_unused=True)
+    per_edge = edge_keys(case.data)
+    for name, a, b in zip([*leaves, *parameters], expected, got, strict=True):
+        if (a is None) != (b is None):
+            raise BrokenClaim("gradient_equivariance", f"'{name}' has a gradient in one labelling only", element=name)
+        if a is None or b is None:
+            continue
+        per_node = name in leaves and name not in per_edge
+        require_equal(
+            "gradient_equivariance",
+            a,
+            b[label] if per_node else b,
+            element="node" if per_node else "edge" if name in leaves else f"'{name}' row",
+            context=f"in the gradient to '{name}' after relabelling",
+        )
+
+
+@register("ddp", "one backward pass reaches every parameter, as distributed training needs")
+def ddp(case: Case) -> None:
+    """``DistributedDataParallel`` waits for the gradient of each parameter; an unused one makes it fail."""
+    module = case.module(train=True)
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise NotApplicable("the layer has no parameters")
+    results = case.run(module, case.data)
+    _objective(case, module, case.data, _weights(case, results)).backward()
+    unused = [name for name, p in parameters.items() if p.grad is None]
+    if unused:
+        raise BrokenClaim("ddp", f"parameters {unused} get no gradient from a backward pass", element=unused[0])

@@ -1,0 +1,82 @@
+"""A graph's output depends on that graph alone, a node's on what it is connected to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit.testing.case import Case
+from graphkit.testing.properties.base import register
+from graphkit.testing.report import NotApplicable
+from graphkit.testing.transforms import append_edges, join, one_graph, relabel_nodes, subgraph, take_edges
+
+
+@register("batch", "a graph alone gives what it gives in a batch")
+def batch(case: Case) -> None:
+    """Graphs of several sizes, one without edges and one of a single node, alone and side by side."""
+    if "graph" in case.levels and not case.takes_batch:
+        raise NotApplicable("the layer pools over all nodes and takes no 'batch'")
+    module = case.module()
+    num_nodes = int(case.data.num_nodes or 0)
+    half = torch.randperm(num_nodes, generator=case.generator())[: max(1, num_nodes // 2)]
+    graphs = [
+        case.data,
+        subgraph(case.data, half),
+        take_edges(case.data, torch.arange(0)),
+        subgraph(case.data, torch.arange(1)),
+        case.data,
+    ]
+    together = case.run(module, join(graphs))
+    first_node, first_edge = 0, 0
+    for number, graph in enumerate(graphs):
+        size = int(graph.num_nodes or 0)
+        case.require_same(
+            "batch",
+            case.run(module, graph),
+            together,
+            nodes=torch.arange(first_node, first_node + size),
+            edges=torch.arange(first_edge, first_edge + graph.num_edges),
+            graphs=torch.tensor([number]),
+            context=f"of graph {number} in a batch of {len(graphs)}",
+        )
+        first_node += size
+        first_edge += graph.num_edges
+
+
+@register("locality", "an unrelated component changes nothing, not even a hub of high degree")
+def locality(case: Case) -> None:
+    """A copy of the graph, with a hub that exceeds every degree, is put behind and then before it."""
+    if set(case.levels) == {"graph"}:
+        raise NotApplicable("the output is per graph: a component is part of it")
+    if case.data.num_edges == 0:
+        raise NotApplicable("needs an edge")
+    module = case.module()
+    num_nodes, num_edges = int(case.data.num_nodes or 0), case.data.num_edges
+    alone = case.run(module, case.data)
+    generator = case.generator()
+    source = torch.randint(num_nodes, (3 * num_edges,), generator=generator)
+    spokes = torch.stack([source, torch.full_like(source, num_nodes - 1)])
+    other = relabel_nodes(case.data, torch.arange(num_nodes).roll(1))  # no node where the graph has its like
+    if case.undirected:
+        spokes = torch.cat([spokes, spokes.flip(0)], dim=1)
+    hub = append_edges(other, spokes, generator)
+
+    def rows(start: int, number: int) -> Tensor:
+        return torch.arange(start, start + number)
+
+    case.require_same(
+        "locality",
+        alone,
+        case.run(module, one_graph(join([case.data, hub]))),
+        nodes=rows(0, num_nodes),
+        edges=rows(0, num_edges),
+        context="when an unrelated hub follows",
+    )
+    case.require_same(
+        "locality",
+        alone,
+        case.run(module, one_graph(join([hub, case.data]))),
+        nodes=rows(num_nodes, num_nodes),
+        edges=rows(hub.num_edges, num_edges),
+        context="when an unrelated hub comes first",
+    )

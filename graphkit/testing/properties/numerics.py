@@ -1,0 +1,110 @@
+"""Numbers: precision, determinism, inputs left alone, and compilation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphkit.testing.case import Case
+from graphkit.testing.compare import TOLERANCE, require_equal, require_finite
+from graphkit.testing.properties.base import register
+from graphkit.testing.report import BrokenClaim
+from graphkit.testing.transforms import cast_floats, join, one_graph
+
+COPIES = 256
+"""Disjoint copies of the graph that make enough work for several threads."""
+
+
+def _in_dtype(case: Case, claim: str, dtype: torch.dtype) -> None:
+    """With parameters and inputs rounded to a dtype: output in it, near float64's of the same values."""
+    low = case.module(dtype)
+    data = cast_floats(case.data, dtype)
+    results = case.run(low, data)
+    reference = case.run(low.double(), cast_floats(data, torch.float64))
+    for level, result, exact in zip(case.levels, results, reference, strict=True):
+        if not result.is_floating_point():
+            continue
+        if result.dtype != dtype:
+            raise BrokenClaim(claim, f"{dtype} inputs give {result.dtype} output")
+        require_finite(claim, result, element=level, context=f"in {dtype}")
+        context = f"between torch.float64 and {dtype}"
+        require_equal(claim, exact, result, element=level, tolerance=TOLERANCE[dtype], context=context)
+
+
+@register("dtypes", "float32 and float64 agree, and each dtype comes out as it went in")
+def dtypes(case: Case) -> None:
+    _in_dtype(case, "dtypes", torch.float32)
+    for result in case.run(case.module(), case.data):
+        if result.is_floating_point() and result.dtype != torch.float64:
+            raise BrokenClaim("dtypes", f"torch.float64 inputs give {result.dtype} output")
+
+
+@register("bfloat16", "bfloat16 gives finite output near the exact one", law=False)
+def bfloat16(case: Case) -> None:
+    _in_dtype(case, "bfloat16", torch.bfloat16)
+
+
+@register("eval_deterministic", "two evaluations give equal bits, on one thread or several")
+def eval_deterministic(case: Case) -> None:
+    """Random numbers are not fixed between the two calls: an evaluation must not draw any."""
+    module = case.module()
+    data = one_graph(join([case.data] * COPIES)) if not case.sorted_only else case.data
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for number, threads in enumerate((1, 1, 2)):
+            torch.set_num_threads(threads)
+            with torch.no_grad():
+                results.append(case.run(module, data, seed=case.seed + number))
+    finally:
+        torch.set_num_threads(before)
+    for other, context in ((results[1], "in a second call"), (results[2], "on two threads")):
+        for level, a, b in zip(case.levels, results[0], other, strict=True):
+            require_equal("eval_deterministic", a, b, element=level, tolerance=0.0, context=context)
+
+
+@register("inputs_untouched", "no input is written to, forward or backward")
+def inputs_untouched(case: Case) -> None:
+    module = case.module(train=True)
+    data = cast_floats(case.data, torch.float64)
+    data.edge_index = data.edge_index.clone()
+    leaves = {key: value for key, value in data.to_dict().items() if isinstance(value, Tensor)}
+    before = {key: value.clone() for key, value in leaves.items()}
+    results = case.run(module, data)
+    total = sum((result.sum() for result in results), torch.zeros((), dtype=torch.float64))
+    if total.requires_grad:
+        total.backward()
+    for key, value in leaves.items():
+        element = "edge" if key.startswith("edge") else "node"
+        a, b = (before[key].t(), value.t()) if key == "edge_index" else (before[key], value)
+        require_equal("inputs_untouched", a, b, element=element, tolerance=0.0, context=f"in '{key}' after the call")
+
+
+def _gradients(case: Case, results: list[Tensor], data: Data) -> list[Tensor]:
+    loss = sum((result.pow(2).sum() for result in results), torch.zeros((), dtype=torch.float64))
+    leaves = [v for v in data.to_dict().values() if isinstance(v, Tensor) and v.requires_grad]
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True) if loss.requires_grad and leaves else ()
+    return [gradient for gradient in gradients if gradient is not None]
+
+
+@register("compile", "torch.compile(fullgraph=True) gives the same output and gradients", law=False)
+def compile_(case: Case) -> None:
+    """Backend ``aot_eager``: captured whole, forward and backward, without generated code."""
+    module = case.module()
+    data = cast_floats(case.data, torch.float64)
+    if isinstance(data.x, Tensor):
+        data.x.requires_grad_()
+    expected = case.run(module, data)
+    gradients = _gradients(case, expected, data)
+    torch._dynamo.reset()
+    try:
+        module.compile(fullgraph=True, backend="aot_eager")
+        got = case.run(module, data)
+        compiled_gradients = _gradients(case, got, data)
+    finally:
+        torch._dynamo.reset()
+    for level, a, b in zip(case.levels, expected, got, strict=True):
+        require_equal("compile", a, b, element=level, context="when compiled")
+    for a, b in zip(gradients, compiled_gradients, strict=True):
+        require_equal("compile", a, b, context="in the gradient when compiled")

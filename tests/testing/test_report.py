@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from graphkit.testing import BrokenClaim, Report, Result
+from graphkit.testing.report import first_line
+
+
+def report(*statuses: str) -> Report:
+    results = tuple(Result(f"claim{i}", status) for i, status in enumerate(statuses))  # type: ignore[arg-type]
+    return Report("Layer()", "x [2, 2]", results, seed=0)
+
+
+def test_passed_needs_a_pass_and_no_failure() -> None:
+    assert report("passed", "skipped").passed
+    assert not report("passed", "failed").passed
+    assert not report("skipped").passed
+    assert not report().passed
+
+
+def test_failures() -> None:
+    assert [result.claim for result in report("failed", "passed", "failed").failures] == ["claim0", "claim2"]
+
+
+def test_table_counts() -> None:
+    assert str(report("failed", "passed")).endswith("1 passed, 1 failed, 0 skipped")
+
+
+def test_broken_claim_is_an_assertion_error_that_names_the_claim() -> None:
+    error = BrokenClaim("batch", "node 3 differs", element="node", index=3)
+    assert isinstance(error, AssertionError)
+    assert str(error) == "batch: node 3 differs"
+
+
+def test_first_line() -> None:
+    assert first_line(ValueError("a\nb")) == "ValueError: a"
+    assert first_line(ValueError()) == "ValueError: "
+    assert first_line(ValueError("x" * 400)).endswith("x ...")
