@@ -15,10 +15,10 @@ class TrainConfig:
         epochs: most epochs to run.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
-        patience: stop after this many epochs without a better validation score; None: never.
+        patience: stop after this many epochs without a better validation score; null: never.
         seed: of Python's, NumPy's and torch's generators.
         device: "auto" (CUDA if there is one, else CPU) or a device of torch, e.g. "cuda:1".
-        progress: show a progress bar; None: only on a terminal.
+        progress: show a progress bar; null: only on a terminal.
         checkpoint_every: epochs between checkpoints, if checkpoints are written.
 
     Raises:

@@ -111,6 +111,11 @@ class Summary:
         """Mean and unbiased standard deviation over the seeds of ``"train"``, ``"val"`` or ``"test"``."""
         return mean_std(getattr(run, score) for run in self.runs)
 
+    @property
+    def epoch_seconds(self) -> float:
+        """Median wall-clock time of an epoch over all runs, in seconds."""
+        return statistics.median(record.seconds for run in self.runs for record in run.history)
+
     def table(self) -> str:
         """A line per seed and the mean ± unbiased standard deviation, scores in per cent."""
         lines = [

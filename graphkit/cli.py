@@ -1,0 +1,141 @@
+"""The command ``graphkit``: one line per subcommand in :data:`COMMANDS`, each loaded when it is called.
+
+Arguments are read by jsonargparse from the dataclasses and functions that do the work, so there is no second
+list of options, and every command with options also takes ``--config FILE`` (YAML).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from graphkit import __version__
+
+
+def doctor(arguments: Sequence[str]) -> int:
+    """Show versions, devices and backends; exit code 1 if the native kernels did not load."""
+    argparse.ArgumentParser(prog="graphkit doctor", description=doctor.__doc__).parse_args(arguments)
+    from graphkit.doctor import examine
+
+    report = examine()
+    print(report)
+    if not report.healthy:
+        print("\nThe native kernels did not load (see backends): operators run on the slower torch backend.")
+        return 1
+    return 0
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Train on handwritten digits in under a minute; leave a picture and a table."""
+    from graphkit.recipes.demo import DemoConfig, run_demo
+
+    parser = _parser("demo", demo)
+    parser.add_class_arguments(DemoConfig, None)
+    report = run_demo(_pick(DemoConfig, parser.parse_args(arguments)))
+    print(report.text)
+    print(f"\ntable:   {report.table}\nrecords: {report.records}\npicture: {report.picture}")
+    return 0
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Train a model on a data set over some seeds; report every seed, mean and standard deviation."""
+    from graphkit.recipes.models import ModelConfig
+    from graphkit.recipes.node_classification import RunConfig, run
+    from graphkit.train import TrainConfig
+
+    parser = _parser("train", train)
+    for config in (RunConfig, ModelConfig, TrainConfig):
+        parser.add_class_arguments(config, None)
+    values = parser.parse_args(arguments)
+    report = run(_pick(RunConfig, values), _pick(ModelConfig, values), _pick(TrainConfig, values))
+    print(report.text)
+    print(f"\ntable:   {report.table}\nrecords: {report.records}")
+    return 0
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Test any layer against the contract: permutation, batch consistency, locality and more."""
+    parser = argparse.ArgumentParser(prog="graphkit check", description=check.__doc__)
+    parser.add_argument("target", help="package.module:Layer, a class or a function that builds a module")
+    parser.add_argument("--args", default="", help="its arguments, e.g. 8,8 or 8,8,aggr=max")
+    parser.add_argument("--claims", default="", help="what to check, e.g. permutation,batch,locality")
+    parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
+    values = parser.parse_args(arguments)
+    from graphkit.testing.cli import run_check
+
+    return run_check(values.target, values.args, values.claims.split(","), seed=values.seed)
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Time graphkit against PyG, torch_scatter and DGL; in a checkout, where benchmarks/ is."""
+    if not Path("benchmarks", "__main__.py").is_file():
+        print(
+            "graphkit bench: no folder 'benchmarks' here; run it in a checkout of graphkit", file=sys.stderr
+        )
+        return 2
+    import subprocess
+
+    return subprocess.run([sys.executable, "-m", "benchmarks", *arguments], check=False).returncode
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "doctor": doctor,
+    "demo": demo,
+    "train": train,
+    "check": check,
+    "bench": bench,
+}
+
+
+def _parser(name: str, command: Callable[..., int]) -> Any:
+    import jsonargparse
+
+    parser = jsonargparse.ArgumentParser(prog=f"graphkit {name}", description=command.__doc__)
+    parser.add_argument("--config", action="config", help="a YAML file with values for these options")
+    return parser
+
+
+def _pick(config: type[Any], values: Any) -> Any:
+    """The dataclass made from its fields among the parsed values."""
+    return config(**{field.name: values[field.name] for field in fields(config)})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs ``graphkit COMMAND ...`` and returns the exit code: 0 done, 1 found wanting, 2 could not run."""
+    width = max(map(len, COMMANDS))
+    overview = "\n".join(f"  {name:<{width}}  {command.__doc__}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="graphkit",
+        description="Graph learning on PyTorch Geometric.",
+        epilog=f"commands (graphkit COMMAND --help says more):\n{overview}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"graphkit {__version__}")
+    parser.add_argument(
+        "command", nargs="?", choices=list(COMMANDS), metavar="COMMAND", help=", ".join(COMMANDS)
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its options")
+    values = parser.parse_args(arguments)
+    if values.command is None:
+        parser.print_help()
+        return 0
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return COMMANDS[values.command](values.arguments)
+    except ModuleNotFoundError as error:
+        if error.name != "jsonargparse":
+            raise
+        remedy = "needs jsonargparse: pip install 'graphkit[cli]'"
+    except (FileNotFoundError, ImportError, ValueError, FloatingPointError) as error:
+        remedy = f"error: {error}"
+    print(f"graphkit {values.command}: {remedy}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Lines of JSON: complete, told apart by run, and right after a resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graphkit.train import JSONLTracker, read_jsonl
+from graphkit.train.results import EpochRecord, RunResult
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "log.jsonl"
+
+
+def run(path: Path, name: str, seed: int, *, done: int = 0, until: int = 3, finish: bool = True) -> None:
+    tracker = JSONLTracker(path, name)
+    tracker.start({"seed": seed, "lr": 0.1}, done)
+    history = tuple(EpochRecord(seed, epoch, 1.0, 0.5, 0.5, 0.1) for epoch in range(1, until + 1))
+    for record in history[done:]:
+        tracker.log(record)
+    if finish:
+        tracker.finish(RunResult(seed, 1, 0.5, 0.5, 0.25, 0.3, 7, history))
+
+
+def lines(path: Path) -> list[tuple[str, int, str, int | None]]:
+    return [(row["name"], row["seed"], row["event"], row.get("epoch")) for row in read_jsonl(path)]
+
+
+def whole(name: str, seed: int) -> list[tuple[str, int, str, int | None]]:
+    epochs = [(name, seed, "epoch", epoch) for epoch in (1, 2, 3)]
+    return [(name, seed, "start", None), *epochs, (name, seed, "finish", None)]
+
+
+def test_start_epochs_and_finish(path: Path) -> None:
+    run(path, "net", 5)
+    assert lines(path) == whole("net", 5)
+    first, *_, last = read_jsonl(path)
+    assert first["config"] == {"seed": 5, "lr": 0.1}
+    assert (last["test"], last["num_parameters"]) == (0.25, 7)
+
+
+def test_a_new_start_replaces_the_lines_of_its_own_run(path: Path) -> None:
+    run(path, "net", 0)
+    run(path, "net", 1)
+    run(path, "other", 0)
+    run(path, "net", 0)
+    assert lines(path) == whole("net", 1) + whole("other", 0) + whole("net", 0)
+
+
+def test_a_resumed_run_repeats_no_line(path: Path) -> None:
+    run(path, "net", 1)
+    run(path, "net", 0, until=2, finish=False)
+    run(path, "net", 0, done=1)
+    assert lines(path) == whole("net", 1) + whole("net", 0)
+
+
+def test_a_finished_run_resumed_finishes_once(path: Path) -> None:
+    run(path, "net", 0)
+    run(path, "net", 0, done=3)
+    assert lines(path) == whole("net", 0)
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out(path: Path) -> None:
+    run(path, "net", 0, finish=False)
+    path.write_text(path.read_text()[:-5])
+    assert lines(path) == whole("net", 0)[:3]
+
+
+def test_no_file_no_lines(path: Path) -> None:
+    assert read_jsonl(path) == []
