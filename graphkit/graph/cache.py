@@ -22,7 +22,7 @@ def as_graph(edge_index: Any, num_nodes: NumNodes = None) -> Graph:
 
     A conversion is remembered while the tensor object lives and its version counter stands still; an in-place
     edit is noticed at the next call. Edits that torch does not count (through a numpy view or ``.data``) are
-    not.
+    not. Sparse matrices and inference tensors are converted at every call: make a ``Graph`` of them once.
 
     Args:
         edge_index: a ``Graph`` (returned as it is), an integer tensor ``[2, E]``, a PyG ``EdgeIndex``, or a

@@ -74,9 +74,7 @@ def transpose(form: Compressed, num_rows: int, num_others: int) -> Compressed:
     return Compressed(by_other.ptr, by_other.index, form.perm.index_select(0, by_other.perm))
 
 
-def _compress_torch(
-    key: Tensor, other: Tensor, num_keys: int, num_others: int, small: bool
-) -> tuple[Tensor, ...]:
+def _compress_torch(key: Tensor, other: Tensor, num_keys: int, num_others: int, small: bool) -> tuple[Tensor, ...]:
     check_range(key, num_keys, "edge_index")
     check_range(other, num_others, "edge_index")
     dtype = torch.int32 if small else torch.int64
@@ -98,8 +96,7 @@ def _compress(key: Tensor, other: Tensor, num_keys: int, num_others: int, small:
 # A torch.library operator, so that a plain edge_index can be grouped inside torch.compile(fullgraph=True).
 _LIBRARY = torch.library.Library("graphkit", "FRAGMENT")
 _LIBRARY.define(
-    "compress(Tensor key, Tensor other, SymInt num_keys, SymInt num_others, bool small)"
-    " -> (Tensor, Tensor, Tensor)"
+    "compress(Tensor key, Tensor other, SymInt num_keys, SymInt num_others, bool small) -> (Tensor, Tensor, Tensor)"
 )
 _LIBRARY.impl("compress", _compress, "CompositeExplicitAutograd")
 

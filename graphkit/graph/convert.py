@@ -94,9 +94,7 @@ def from_sparse(adj_t: Any) -> Graph:
         row, col, value = adj_t.coo()
         num_dst, num_src = adj_t.sparse_sizes()
     else:
-        sparse_dim = (
-            adj_t.sparse_dim() if adj_t.layout == torch.sparse_coo else adj_t.dim() - adj_t.dense_dim()
-        )
+        sparse_dim = adj_t.sparse_dim() if adj_t.layout == torch.sparse_coo else adj_t.dim() - adj_t.dense_dim()
         if sparse_dim != 2:
             raise ValueError(f"'adj_t' must be a matrix [num_dst, num_src] (got shape {list(adj_t.shape)})")
         num_dst, num_src = adj_t.shape[:2]
@@ -119,9 +117,7 @@ def _expand(ptr: Tensor) -> Tensor:
     return torch.repeat_interleave(torch.arange(ptr.numel() - 1, device=ptr.device), ptr.diff())
 
 
-def to_sparse(
-    graph: Graph, edge_weight: Tensor | None = None, *, layout: torch.layout = torch.sparse_coo
-) -> Tensor:
+def to_sparse(graph: Graph, edge_weight: Tensor | None = None, *, layout: torch.layout = torch.sparse_coo) -> Tensor:
     """The transposed adjacency matrix ``[num_dst, num_src]``, the inverse of :func:`from_sparse`.
 
     Entry ``(i, j)`` is the sum of the weights of all edges ``j -> i``, so multi-edges are added up.
@@ -199,9 +195,7 @@ def from_data(data: Any, edge_type: tuple[str, str, str] | None = None) -> Graph
         graph = from_sparse(edge_store["adj_t"])
         edge_index, size, edge_attrs = graph.edge_index, graph.size, graph.edge_attrs
     else:
-        raise ValueError(
-            "'data' has neither 'edge_index' nor 'adj_t'; set one, an empty [2, 0] tensor if need be"
-        )
+        raise ValueError("'data' has neither 'edge_index' nor 'adj_t'; set one, an empty [2, 0] tensor if need be")
     edge_attrs |= _rows(data, edge_store, edge_store.is_edge_attr)
     node_attrs = {} if node_store is None else _rows(data, node_store, node_store.is_node_attr)
     num_nodes: NumNodes = size if node_store is None else size[0]
@@ -254,9 +248,5 @@ def to_data(graph: Graph) -> Data | HeteroData:
         return hetero
     both = sorted((graph.node_attrs.keys() | {"edge_index", "num_nodes"}) & graph.edge_attrs.keys())
     if both:
-        raise ValueError(
-            f"Data holds one attribute of each name (got nodes and edges with {both}); rename them"
-        )
-    return Data(
-        edge_index=graph.edge_index, num_nodes=graph.num_nodes, **graph.node_attrs, **graph.edge_attrs
-    )
+        raise ValueError(f"Data holds one attribute of each name (got nodes and edges with {both}); rename them")
+    return Data(edge_index=graph.edge_index, num_nodes=graph.num_nodes, **graph.node_attrs, **graph.edge_attrs)

@@ -114,9 +114,7 @@ def to_networkx(graph: Graph, labels: Sequence[Hashable] | None = None) -> nx.Mu
     source, target = graph.edge_index.tolist()
     shift = num_src if bipartite else 0
     edge_rows = _dicts(graph.edge_attrs, graph.num_edges)
-    out.add_edges_from(
-        (names[source[e]], names[target[e] + shift], e, edge_rows[e]) for e in range(graph.num_edges)
-    )
+    out.add_edges_from((names[source[e]], names[target[e] + shift], e, edge_rows[e]) for e in range(graph.num_edges))
     return out
 
 
@@ -178,12 +176,8 @@ def from_dgl(graph: Any) -> Graph:
     edge_index = torch.stack(graph.edges(order="eid"))
     edge_attrs = dict(graph.edata)
     if graph.is_block or graph.srctypes != graph.dsttypes:
-        return Graph.from_edge_index(
-            edge_index, (graph.num_src_nodes(), graph.num_dst_nodes()), edge_attrs=edge_attrs
-        )
-    return Graph.from_edge_index(
-        edge_index, graph.num_nodes(), node_attrs=dict(graph.ndata), edge_attrs=edge_attrs
-    )
+        return Graph.from_edge_index(edge_index, (graph.num_src_nodes(), graph.num_dst_nodes()), edge_attrs=edge_attrs)
+    return Graph.from_edge_index(edge_index, graph.num_nodes(), node_attrs=dict(graph.ndata), edge_attrs=edge_attrs)
 
 
 def to_dgl(graph: Graph) -> Any:

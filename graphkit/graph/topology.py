@@ -110,12 +110,8 @@ class Graph:
                 checked = checked.clone(memory_format=torch.contiguous_format)
         size = infer_size(checked) if given is None else given
         if not torch.compiler.is_compiling():  # under compile the sort itself checks
-            check_range(
-                checked[0], size[0], "edge_index[0]", "source nodes" if size[0] != size[1] else "nodes"
-            )
-            check_range(
-                checked[1], size[1], "edge_index[1]", "target nodes" if size[0] != size[1] else "nodes"
-            )
+            check_range(checked[0], size[0], "edge_index[0]", "source nodes" if size[0] != size[1] else "nodes")
+            check_range(checked[1], size[1], "edge_index[1]", "target nodes" if size[0] != size[1] else "nodes")
         graph = cls(checked, size, node_attrs=node_attrs, edge_attrs=edge_attrs)
         graph._check_attrs(bipartite=size[0] != size[1] or isinstance(num_nodes, (tuple, list)))
         return graph
@@ -184,6 +180,12 @@ class Graph:
         from graphkit.graph import convert
 
         return convert.from_sparse(adj_t)
+
+    def to_sparse(self, edge_weight: Tensor | None = None, *, layout: torch.layout = torch.sparse_coo) -> Tensor:
+        """To a *transposed* sparse adjacency; see :func:`graphkit.graph.convert.to_sparse`."""
+        from graphkit.graph import convert
+
+        return convert.to_sparse(self, edge_weight, layout=layout)
 
     def to_networkx(self, labels: Sequence[Hashable] | None = None) -> nx.MultiDiGraph:
         """To networkx; see :func:`graphkit.graph.exchange.to_networkx`."""

@@ -79,9 +79,7 @@ def _append(graph: Graph, edges: Tensor, values: Callable[[str, Tensor], Tensor]
     return Graph(edge_index, graph.size, node_attrs=graph.node_attrs, edge_attrs=edge_attrs)
 
 
-def gcn_norm(
-    graph: Graph, edge_weight: Tensor | None = None, *, self_loops: bool = True
-) -> tuple[Graph, Tensor]:
+def gcn_norm(graph: Graph, edge_weight: Tensor | None = None, *, self_loops: bool = True) -> tuple[Graph, Tensor]:
     r"""The symmetrically normalised adjacency of GCN.
 
     .. math:: \hat w_{ji} = d_j^{-1/2} \, w_{ji} \, d_i^{-1/2}, \qquad d_i = \sum_{k \to i} w_{ki}
@@ -227,9 +225,7 @@ def batch(graphs: Sequence[Graph]) -> Graph:
         node_attrs["batch"] = torch.repeat_interleave(number, sizes[:, 0], output_size=num_src)
     csc = join([g._csc for g in graphs], other=0)
     csr = join([g._csr for g in graphs], other=1)
-    return Graph(
-        edge_index, (num_src, num_dst), node_attrs=node_attrs, edge_attrs=edge_attrs, csc=csc, csr=csr
-    )
+    return Graph(edge_index, (num_src, num_dst), node_attrs=node_attrs, edge_attrs=edge_attrs, csc=csc, csr=csr)
 
 
 def _check_batch(graphs: list[Graph]) -> None:
@@ -239,9 +235,7 @@ def _check_batch(graphs: list[Graph]) -> None:
         if not isinstance(graph, Graph):
             raise TypeError(f"'graphs' must hold Graph objects (got {type(graph).__name__} at position {i})")
         if graph.device != graphs[0].device:
-            raise ValueError(
-                f"'graphs' must share a device (got {graphs[0].device} and, at {i}, {graph.device})"
-            )
+            raise ValueError(f"'graphs' must share a device (got {graphs[0].device} and, at {i}, {graph.device})")
         for kind in ("node_attrs", "edge_attrs"):
             first = {name: (v.shape[1:], v.dtype) for name, v in getattr(graphs[0], kind).items()}
             here = {name: (v.shape[1:], v.dtype) for name, v in getattr(graph, kind).items()}

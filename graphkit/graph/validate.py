@@ -43,9 +43,7 @@ def check_edge_index(edge_index: object, name: str = "edge_index") -> Tensor:
 def check_index_dtype(index: Tensor, name: str) -> Tensor:
     """Return an integer tensor as int64; floats and bools are refused instead of being truncated."""
     if index.dtype not in _INTEGERS:
-        raise ValueError(
-            f"'{name}' must hold integers, e.g. torch.int64 (got {index.dtype}); use {name}.long()"
-        )
+        raise ValueError(f"'{name}' must hold integers, e.g. torch.int64 (got {index.dtype}); use {name}.long()")
     if index.is_meta:
         raise ValueError(f"'{name}' must hold data (got a tensor on the meta device)")
     return index.long()
@@ -78,13 +76,9 @@ def check_attr(value: object, rows: int, device: torch.device, name: str, what: 
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor (got {type(value).__name__})")
     if value.layout != torch.strided or value.dim() == 0 or value.size(0) != rows:
-        raise ValueError(
-            f"{name} must have one row per {what}, {rows} (got shape {list(value.shape)}, {value.layout})"
-        )
+        raise ValueError(f"{name} must have one row per {what}, {rows} (got shape {list(value.shape)}, {value.layout})")
     if value.device != device:
-        raise ValueError(
-            f"{name} must be on {device}, where the edges are (got {value.device}); move one of them"
-        )
+        raise ValueError(f"{name} must be on {device}, where the edges are (got {value.device}); move one of them")
 
 
 def check_range(index: Tensor, limit: int, name: str, what: str = "nodes") -> None:

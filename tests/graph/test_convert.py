@@ -191,7 +191,7 @@ def test_data_with_adj_t():
     assert graph.num_nodes == 6
     assert torch.equal(graph.node_attrs["x"], data.x)
     assert torch.equal(
-        to_sparse(graph, graph.edge_attrs["edge_weight"]).to_dense(),
+        graph.to_sparse(graph.edge_attrs["edge_weight"]).to_dense(),
         to_sparse(Graph.from_data(data), data.edge_weight).to_dense(),
     )
 

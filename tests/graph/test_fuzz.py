@@ -182,7 +182,7 @@ def test_subgraph(graph, nodes):
     assert [tuple(e) for e in part.edge_index.t().tolist()] == kept
 
 
-@fuzz
+@settings(fuzz, max_examples=50)
 @given(graph=edge_lists())
 def test_transforms_against_multisets(graph):
     edges, num_nodes = graph
