@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 _BLOCKS = ("res+", "res", "dense", "plain")
@@ -109,22 +108,22 @@ class DeepGCNLayer(nn.Module):
 
 
 def checkpointed(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """Call ``module`` without keeping its activations; batch norms count the recomputation as no further
-    batch."""
+    """Call ``module`` without keeping its activations; the recomputation leaves its buffers alone."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _frozen_statistics(module)
+        return nullcontext(), _lent_buffers(module)
 
     return checkpoint(module, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
 
 @contextmanager
-def _frozen_statistics(module: nn.Module) -> Iterator[None]:
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training]
-    for norm in norms:
-        norm.track_running_stats = False  # normalises by the batch as before, and updates nothing
+def _lent_buffers(module: nn.Module) -> Iterator[None]:
+    """Let ``module`` update copies of its buffers: a batch norm must not count one batch twice."""
+    own = [(part, name, buffer) for part in module.modules() for name, buffer in part.named_buffers(recurse=False)]
+    for part, name, buffer in own:
+        setattr(part, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for part, name, buffer in own:
+            setattr(part, name, buffer)

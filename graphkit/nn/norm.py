@@ -1,4 +1,4 @@
-"""Message normalisation."""
+"""Normalisation of messages, and the norms between layers by name."""
 
 from __future__ import annotations
 
@@ -58,3 +58,21 @@ class MessageNorm(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(learn_scale={self.scale.requires_grad})"
+
+
+_NORMS = {"batch": torch.nn.BatchNorm1d, "layer": torch.nn.LayerNorm, "instance": torch.nn.InstanceNorm1d}
+
+
+def build_norm(name: str, channels: int) -> torch.nn.Module:
+    """The norm of a hidden layer: ``"batch"`` and ``"layer"`` with affine parameters, ``"instance"`` without.
+
+    Raises:
+        ValueError: if the name is unknown.
+
+    Example:
+        >>> build_norm("layer", 8)
+        LayerNorm((8,), eps=1e-05, elementwise_affine=True)
+    """
+    if name not in _NORMS:
+        raise ValueError(f"'norm' must be one of {', '.join(map(repr, _NORMS))} (got {name!r})")
+    return _NORMS[name](channels)

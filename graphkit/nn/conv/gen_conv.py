@@ -13,7 +13,7 @@ from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size
 from graphkit.graph import Graph
 from graphkit.nn.aggr import aggregate, resolve_aggregation
 from graphkit.nn.conv.base import FusedMessagePassing, edge_features
-from graphkit.nn.norm import MessageNorm
+from graphkit.nn.norm import MessageNorm, build_norm
 
 
 class GENConv(FusedMessagePassing):
@@ -66,7 +66,7 @@ class GENConv(FusedMessagePassing):
         learn_y: learn it.
         edge_encoder: ``True`` learns ``lin_edge`` for an ``edge_dim`` of any width, as the published models
             do. A module maps edge features (of any dtype) to the width of the messages; it becomes
-            ``lin_edge``, and is re-initialised with the layer if it has a ``reset_parameters``.
+            ``lin_edge`` as it is, and :meth:`reset_parameters` resets it.
         project: ``True`` (PyG's form): where widths differ, nodes are mapped to ``out_channels`` before
             aggregation, sources and targets by different maps. ``False`` (the published form): aggregation
             has the width of the input, and the MLP maps it to ``out_channels``; sources and targets must then
@@ -91,6 +91,8 @@ class GENConv(FusedMessagePassing):
         >>> conv(torch.randn(4, 16), edge_index, torch.randn(3, 8)).shape
         torch.Size([4, 32])
     """
+
+    _optional = ("lin_src", "lin_edge", "lin_aggr_out", "lin_dst", "msg_norm")
 
     def __init__(
         self,
@@ -137,10 +139,10 @@ class GENConv(FusedMessagePassing):
         if src != width:
             self.lin_src = Linear(src, width, bias=bias)
         if isinstance(edge_encoder, nn.Module):
-            self.lin_edge: nn.Module = edge_encoder
-        elif edge_dim is not None and (edge_encoder or edge_dim != width):
-            self.lin_edge = Linear(edge_dim, width, bias=bias)
-        elif edge_encoder:
+            edge_dim = None
+        if edge_dim is not None and (edge_encoder or edge_dim != width):
+            self.lin_edge: nn.Module = Linear(edge_dim, width, bias=bias)
+        elif edge_encoder is True:
             raise ValueError("'edge_dim' must be given with edge_encoder=True (got None)")
         aggr_width = module.get_out_channels(width) if isinstance(module, MultiAggregation) else width
         if aggr_width != width:
@@ -151,16 +153,15 @@ class GENConv(FusedMessagePassing):
         if msg_norm:
             self.msg_norm = MessageNorm(learn_msg_scale)
         self.reset_parameters()
+        if isinstance(edge_encoder, nn.Module):  # after the reset: it keeps the weights it came with
+            self.lin_edge = edge_encoder
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         super().reset_parameters()
-        reset(self.mlp)
-        for name in ("lin_src", "lin_edge", "lin_aggr_out", "lin_dst", "msg_norm"):
-            # An encoder of the user's own without reset_parameters keeps the weights it came with: resetting
-            # its parts one by one could change their distribution.
-            if hasattr(self, name) and hasattr(getattr(self, name), "reset_parameters"):
-                getattr(self, name).reset_parameters()
+        for module in (self.mlp, *(getattr(self, name, None) for name in self._optional)):
+            if module is not None:
+                reset(module)
 
     def forward(
         self,
@@ -222,14 +223,11 @@ class GENConv(FusedMessagePassing):
 
 def _mlp(channels: list[int], norm: str | None, bias: bool) -> nn.Sequential:
     """Linear maps with norm and ReLU between them; positions of the parts as in PyG's ``state_dict``."""
-    norms = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "instance": nn.InstanceNorm1d}
-    if norm is not None and norm not in norms:
-        raise ValueError(f"'norm' must be one of {', '.join(map(repr, norms))} or None (got {norm!r})")
     layers: list[nn.Module] = []
     for i in range(1, len(channels)):
         layers.append(Linear(channels[i - 1], channels[i], bias=bias))
         if i < len(channels) - 1:
             if norm is not None:
-                layers.append(norms[norm](channels[i]))
+                layers.append(build_norm(norm, channels[i]))
             layers += [nn.ReLU(), nn.Dropout(0.0)]
     return nn.Sequential(*layers)
