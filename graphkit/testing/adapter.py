@@ -24,7 +24,8 @@ _COMPUTED = (*_TOPOLOGY, "batch", "batch_size", "num_nodes")
 def forward_names(layer: nn.Module) -> dict[str, bool]:
     """The arguments of a layer's ``forward`` in order, each with whether it is required.
 
-    A ``forward(*args)`` that only hands its arguments on counts as ``forward(x, edge_index)``.
+    A ``forward(*args)`` or ``forward(x, *args)`` that hands its arguments on is taken for one of
+    ``(x, edge_index)``.
 
     Example:
         >>> from torch_geometric.nn import SAGEConv
@@ -38,7 +39,13 @@ def forward_names(layer: nn.Module) -> dict[str, bool]:
             passes_on = True
         elif parameter.kind != parameter.VAR_KEYWORD:
             names[parameter.name] = parameter.default is parameter.empty
-    return {"x": True, "edge_index": True} if passes_on and not any(names.values()) else names
+    required = {name for name, needed in names.items() if needed}
+    return {"x": True, "edge_index": True} if passes_on and required <= {"x"} else names
+
+
+def takes_edges(layer: nn.Module) -> bool:
+    """Whether edges are among the inputs; for an aggregation they are: they group its messages."""
+    return isinstance(layer, Aggregation) or not {*_TOPOLOGY, "data"}.isdisjoint(forward_names(layer))
 
 
 def batch_vector(data: Data) -> Tensor:

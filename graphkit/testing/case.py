@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from graphkit.testing.adapter import Call, call_layer, example_inputs, forward_names, is_lazy, tensors
+from graphkit.testing.adapter import Call, call_layer, example_inputs, forward_names, is_lazy, takes_edges, tensors
 from graphkit.testing.compare import require_equal
 from graphkit.testing.report import CannotRun, NotApplicable
 from graphkit.testing.transforms import cast_floats, edge_keys, one_graph, sort_by_target, subgraph
@@ -88,6 +88,7 @@ class Case:
         self.repr = repr(built)
         self.graph_input = type(built).__module__.startswith("graphkit.") if graph_input is None else graph_input
         self.takes_batch = call is None and "batch" in forward_names(built)
+        self.takes_edges = call is not None or takes_edges(built)
         self.sorted_only = False
         candidates = (
             [cast_floats(_first_graph(data), torch.float64)]

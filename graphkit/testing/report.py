@@ -51,10 +51,15 @@ class BrokenClaim(AssertionError):  # noqa: N818
         self.error = error
 
 
-def first_line(error: BaseException, limit: int = 300) -> str:
-    """An exception's type and the first line of its message (the whole is in ``__cause__``)."""
-    line = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {line if len(line) <= limit else line[:limit] + ' ...'}"
+def brief(error: BaseException, limit: int = 240) -> str:
+    """An exception's type and the start of its message on one line (the whole is in ``__cause__``).
+
+    Example:
+        >>> brief(ValueError("no such\\n  edge"))
+        'ValueError: no such edge'
+    """
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) <= limit else text[:limit] + ' ...'}"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from graphkit.testing import BrokenClaim, Report, Result
-from graphkit.testing.report import first_line
+from graphkit.testing.report import brief
 
 
 def report(*statuses: str) -> Report:
@@ -30,7 +30,7 @@ def test_broken_claim_is_an_assertion_error_that_names_the_claim() -> None:
     assert str(error) == "batch: node 3 differs"
 
 
-def test_first_line() -> None:
-    assert first_line(ValueError("a\nb")) == "ValueError: a"
-    assert first_line(ValueError()) == "ValueError: "
-    assert first_line(ValueError("x" * 400)).endswith("x ...")
+def test_brief_is_one_short_line() -> None:
+    assert brief(ValueError("a\n  b")) == "ValueError: a b"
+    assert brief(ValueError()) == "ValueError: "
+    assert brief(ValueError("x" * 400)) == "ValueError: " + "x" * 240 + " ..."

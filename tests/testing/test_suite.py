@@ -12,6 +12,7 @@ from torch_geometric.nn import (
     GCNConv,
     GENConv,
     GINEConv,
+    GraphNorm,
     LCMAggregation,
     LSTMAggregation,
     PowerMeanAggregation,
@@ -146,3 +147,10 @@ def test_unchecked_claim_is_no_result() -> None:
     report = check(lambda: SAGEConv(8, 8), claims="batch")
     with pytest.raises(KeyError, match="'locality' was not checked"):
         report["locality"]
+
+
+def test_a_norm_is_not_asked_about_edges() -> None:
+    report = check(lambda: GraphNorm(8), claims="all")
+    skipped = {result.claim for result in report.results if result.message == "the layer takes no edges"}
+    assert skipped == {name for name, prop in PROPERTIES.items() if prop.needs_edges}
+    assert report["permutation"].status == report["batch"].status == "passed"

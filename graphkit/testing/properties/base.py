@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from graphkit.testing.case import Case
-from graphkit.testing.report import BrokenClaim, CannotRun, NotApplicable, first_line
+from graphkit.testing.report import BrokenClaim, CannotRun, NotApplicable, brief
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class Property:
             nothing.
         law: Whether every layer should have it. The others are abilities (``bipartite``, ``compile``, ...),
             tested only where they are claimed by name.
+        needs_edges: Whether it says nothing about a layer that takes no edges, such as a norm.
     """
 
     name: str
     description: str
     test: Callable[[Case], None]
     law: bool = True
+    needs_edges: bool = False
 
     def run(self, case: Case) -> None:
         """Test the claim.
@@ -38,6 +40,8 @@ class Property:
             CannotRun: If the data does not allow the test.
         """
         __tracebackhide__ = True
+        if self.needs_edges and not case.takes_edges:
+            raise NotApplicable("the layer takes no edges")
         note = f"; seed={case.seed}"
         try:
             self.test(case)
@@ -47,7 +51,7 @@ class Property:
         except (NotApplicable, CannotRun):
             raise
         except Exception as error:
-            raise BrokenClaim(self.name, f"the layer raised {first_line(error)}{note}") from error
+            raise BrokenClaim(self.name, f"the layer raised {brief(error)}{note}") from error
 
 
 PROPERTIES: dict[str, Property] = {}
@@ -56,11 +60,13 @@ PROPERTIES: dict[str, Property] = {}
 _PATTERNS: list[tuple[re.Pattern[str], Callable[[str], Property]]] = []
 
 
-def register(name: str, description: str, *, law: bool = True) -> Callable[[Callable[[Case], None]], Property]:
+def register(
+    name: str, description: str, *, law: bool = True, needs_edges: bool = False
+) -> Callable[[Callable[[Case], None]], Property]:
     """Enter a test into the table: the decorated function becomes a :class:`Property`."""
 
     def decorate(test: Callable[[Case], None]) -> Property:
-        PROPERTIES[name] = Property(name, description, test, law)
+        PROPERTIES[name] = Property(name, description, test, law, needs_edges)
         return PROPERTIES[name]
 
     return decorate

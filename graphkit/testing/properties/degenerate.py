@@ -19,7 +19,7 @@ def _finite(case: Case, claim: str, results: list[Tensor], context: str) -> None
         require_finite(claim, result, element=level, context=context)
 
 
-@register("empty_graph", "a graph without edges gives finite output of the right size")
+@register("empty_graph", "a graph without edges gives finite output of the right size", needs_edges=True)
 def empty_graph(case: Case) -> None:
     """All edges are removed; the gradient is finite as well."""
     module = case.module()
@@ -89,7 +89,7 @@ def empty_groups(case: Case) -> None:
         )
 
 
-@register("self_loops", "self-loops, several on a node too, are edges like any other")
+@register("self_loops", "self-loops, several on a node too, are edges like any other", needs_edges=True)
 def self_loops(case: Case) -> None:
     """Loops on every other node, two on the first, give finite output wherever they stand in the list."""
     if case.data.num_edges == 0:
@@ -100,7 +100,7 @@ def self_loops(case: Case) -> None:
     _require_order_free(case, module, "self_loops", data, nodes.numel())
 
 
-@register("multi_edges", "each of several parallel edges counts")
+@register("multi_edges", "each of several parallel edges counts", needs_edges=True)
 def multi_edges(case: Case) -> None:
     r"""Parallel edges may stand apart in the list, and count as often as they stand there.
 

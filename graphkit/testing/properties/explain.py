@@ -30,7 +30,7 @@ class _Explained(nn.Module):
         return self.case.run(self.layer, data)[0].flatten(1)
 
 
-@register("explain", "GNNExplainer finds the edges that matter", law=False)
+@register("explain", "GNNExplainer finds the edges that matter", law=False, needs_edges=True)
 def explain(case: Case) -> None:
     """The mask has one value per edge and is not all zero: the explainer's weights reach the messages."""
     if "edge_index" not in case.data or not isinstance(case.data.x, Tensor) or case.sorted_only:

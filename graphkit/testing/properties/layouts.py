@@ -16,7 +16,7 @@ from torch_geometric.utils import index_to_mask, to_torch_coo_tensor, to_torch_c
 
 from graphkit.testing.case import Case
 from graphkit.testing.properties.base import register
-from graphkit.testing.report import BrokenClaim, NotApplicable, first_line
+from graphkit.testing.report import BrokenClaim, NotApplicable, brief
 from graphkit.testing.transforms import sort_by_target, take_edges
 
 
@@ -78,7 +78,7 @@ def layouts_of(case: Case, data: Data) -> Iterator[tuple[str, Data, Tensor]]:
         yield "SparseTensor, transposed", _with(data, sparse.t(), drop), back
 
 
-@register("layouts", "every form of the same graph gives the same output")
+@register("layouts", "every form of the same graph gives the same output", needs_edges=True)
 def layouts(case: Case) -> None:
     """Plain tensor against ``EdgeIndex`` (sorted both ways, cache filled), ``torch.sparse``, ``Graph``.
 
@@ -100,7 +100,7 @@ def layouts(case: Case) -> None:
             try:
                 results = case.run(module, other)
             except Exception as error:
-                raise BrokenClaim("layouts", f"{name}: the layer raised {first_line(error)}") from error
+                raise BrokenClaim("layouts", f"{name}: the layer raised {brief(error)}") from error
             context = f"when the graph is given as {name}"
             case.require_same(
                 "layouts", reference, results, nodes=nodes, edges=position, graphs=graphs, context=context
@@ -125,6 +125,7 @@ def _index_or_ptr(case: Case, module: Aggregation) -> None:
     "bipartite",
     "(x_src, x_dst) with fewer targets than sources gives what the whole graph gives them",
     law=False,
+    needs_edges=True,
 )
 def bipartite(case: Case) -> None:
     """Edges into the first half of the nodes: as a graph, and as a bipartite graph into that half."""

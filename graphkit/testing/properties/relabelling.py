@@ -35,7 +35,7 @@ def permutation(case: Case) -> None:
     )
 
 
-@register("edge_permutation", "the order of the edges, with their attributes, changes nothing")
+@register("edge_permutation", "the order of the edges, with their attributes, changes nothing", needs_edges=True)
 def edge_permutation(case: Case) -> None:
     """A layer that only takes edges sorted by target is tested on orders within each target."""
     if case.data.num_edges < 2:
@@ -55,7 +55,7 @@ def edge_permutation(case: Case) -> None:
     )
 
 
-@register("unsorted_edges", "edges need not be sorted")
+@register("unsorted_edges", "edges need not be sorted", needs_edges=True)
 def unsorted_edges(case: Case) -> None:
     """Unlike ``edge_permutation``, a layer that refuses unsorted edges breaks this claim."""
     if case.sorted_only:
