@@ -14,19 +14,18 @@ import torch
 
 from graphkit import __version__
 
-# Name on PyPI, module, what it is for, how to get it. Compiled ones are imported to see whether they load.
+# Name on PyPI, module, what it is for, what to tell pip, and whether it must be imported to see if it loads.
 _OPTIONAL = (
-    ("jsonargparse", "jsonargparse", "command line", "graphkit[cli]"),
-    ("scipy", "scipy", "data sets", "graphkit[datasets]"),
-    ("scikit-learn", "sklearn", "data sets", "graphkit[datasets]"),
-    ("matplotlib", "matplotlib", "pictures", "graphkit[plot]"),
-    ("triton", "triton", "GPU kernels", "triton"),
-    ("torch-scatter", "torch_scatter", "comparison", "--no-build-isolation torch-scatter"),
-    ("torch-sparse", "torch_sparse", "SparseTensor inputs", "--no-build-isolation torch-sparse"),
-    ("dgl", "dgl", "DGL graphs", "graphkit[dgl]"),
-    ("ogb", "ogb", "OGB data sets", "graphkit[ogb]"),
+    ("jsonargparse", "jsonargparse", "command line", "'graphkit[cli]'", False),
+    ("scipy", "scipy", "data sets", "'graphkit[datasets]'", False),
+    ("scikit-learn", "sklearn", "data sets", "'graphkit[datasets]'", False),
+    ("matplotlib", "matplotlib", "pictures", "'graphkit[plot]'", False),
+    ("triton", "triton", "GPU kernels", "triton", True),
+    ("torch-scatter", "torch_scatter", "comparisons", "--no-build-isolation torch-scatter", True),
+    ("torch-sparse", "torch_sparse", "SparseTensor inputs", "--no-build-isolation torch-sparse", True),
+    ("dgl", "dgl", "DGL graphs", "'graphkit[dgl]'", True),
+    ("ogb", "ogb", "OGB data sets", "'graphkit[ogb]'", False),
 )
-_COMPILED = frozenset({"triton", "torch_scatter", "torch_sparse", "dgl"})
 _REQUIRED = ("torch", "torch-geometric", "networkx", "numpy")
 
 
@@ -63,7 +62,7 @@ def examine() -> Report:
     backends = ops.backend_status()
     sections = (
         ("versions", tuple(_versions())),
-        ("optional packages", tuple((name, _optional(*row)) for name, *row in _OPTIONAL)),
+        ("optional packages", tuple((row[0], optional_package(*row)) for row in _OPTIONAL)),
         ("devices", tuple(_devices())),
         (
             "backends",
@@ -80,25 +79,32 @@ def _versions() -> list[tuple[str, str]]:
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("platform", platform.platform()),
     ]
-    return lines + [(name, _version(name) or "not installed") for name in _REQUIRED]
+    return lines + [(name, version(name) or "not installed") for name in _REQUIRED]
 
 
-def _version(distribution: str) -> str | None:
+def version(distribution: str) -> str | None:
+    """The version of an installed distribution, None if it is not installed."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _optional(module: str, purpose: str, source: str) -> str:
+def optional_package(distribution: str, module: str, purpose: str, source: str, compiled: bool = False) -> str:
+    """The version of a package, or why it cannot be used.
+
+    Args:
+        distribution: its name for pip.
+        module: its name for Python.
+        purpose: what graphkit uses it for.
+        source: what to give ``pip install``.
+        compiled: import it in a process of its own, to see whether its library fits this torch.
+    """
     if importlib.util.find_spec(module) is None:
-        return f"not installed ({purpose}): pip install '{source}'".replace("'--", "--").replace(
-            "torch-scatter'", "torch-scatter"
-        )
-    distribution = next(name for name, known, *_ in _OPTIONAL if known == module)
-    version = _version(distribution) or "unknown version"
-    if module not in _COMPILED:
-        return version
+        return f"not installed ({purpose}): pip install {source}"
+    found = version(distribution) or "unknown version"
+    if not compiled:
+        return found
     # In a process of its own: a library built for another torch may end the process that loads it.
     probe = subprocess.run(
         [sys.executable, "-c", f"import {module}"],
@@ -108,11 +114,9 @@ def _optional(module: str, purpose: str, source: str) -> str:
         check=False,
     )
     if probe.returncode == 0:
-        return version
-    reason = (
-        probe.stderr.strip().splitlines()[-1] if probe.stderr.strip() else f"exit code {probe.returncode}"
-    )
-    return f"{version}, does not import: {reason}"
+        return found
+    reason = probe.stderr.strip().splitlines()[-1] if probe.stderr.strip() else f"exit code {probe.returncode}"
+    return f"{found}, does not import: {reason}"
 
 
 def _devices() -> list[tuple[str, str]]:

@@ -1,0 +1,48 @@
+"""The README's example runs, and the commands it names exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from graphkit.cli import COMMANDS
+from graphkit.datasets import names
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert len(example.strip().splitlines()) == 9
+    exec(example, {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("GENConv(34, 16, aggr=")
+    assert "torch.Size([34, 16])" in printed
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", TEXT))
+    assert {"demo", "test", "test-interop", "bench", "install"} <= named <= targets
+
+
+def test_commands_exist() -> None:
+    assert set(re.findall(r"graphkit ([a-z]+)", "\n".join(re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)))) == set(
+        COMMANDS
+    )
+
+
+def test_extras_and_data_sets_are_all_named() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    section = project.split("[project.optional-dependencies]")[1].split("[project.scripts]")[0]
+    extras = re.findall(r"^([a-z]+) = \[", section, flags=re.MULTILINE)
+    missing = [name for name in [*extras, *names()] if f"`{name}`" not in TEXT]
+    assert missing == []
+
+
+def test_linked_files_exist() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert (ROOT / link).is_file(), link
