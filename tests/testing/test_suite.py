@@ -118,6 +118,12 @@ def test_nothing_checked_is_not_passed() -> None:
     assert not check(lambda: SAGEConv(8, 8), claims="lazy").passed
 
 
+def test_threads_are_as_before() -> None:
+    before = torch.get_num_threads()
+    check(lambda: LCMAggregation(8, 8), claims=["batch", "eval_deterministic", "empty_graph"])
+    assert torch.get_num_threads() == before
+
+
 def test_results_repeat() -> None:
     first, second = (check(lambda: LCMAggregation(8, 8), claims="locality", seed=2) for _ in range(2))
     assert first["locality"].message == second["locality"].message

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from graphkit.testing.case import Case
+from graphkit.testing.case import Case, one_thread
 from graphkit.testing.report import BrokenClaim, CannotRun, NotApplicable, brief
 
 
@@ -44,7 +44,8 @@ class Property:
             raise NotApplicable("the layer takes no edges")
         note = f"; seed={case.seed}"
         try:
-            self.test(case)
+            with one_thread():
+                self.test(case)
         except BrokenClaim as error:
             error.args = (f"{error}{note}",)
             raise
