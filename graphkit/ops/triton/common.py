@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     @classmethod
     def make(cls, ptr: Tensor, index: Tensor, x: Tensor) -> Plan:
         """A program has all channels up to 128, and as many edges at a time as fill ``TILE``."""
-        block_f = min(triton.next_power_of_2(x.size(1)), 128)
+        block_f = min(triton.next_power_of_2(max(x.size(1), 1)), 128)
         block_e = min(max(TILE // block_f, 4), 32)
         return cls(ptr.numel() - 1, max(index.numel() - 1, 0) // PIECE, x.size(1), block_e, block_f)
 
