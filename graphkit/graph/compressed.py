@@ -89,7 +89,12 @@ def _compress(key: Tensor, other: Tensor, num_keys: int, num_others: int, small:
 
         if native.available():
             dtype = torch.int32 if small else torch.int64
-            return native.sort_edges(key.contiguous(), other.contiguous(), num_keys, num_others, dtype)
+            try:
+                return native.sort_edges(key.contiguous(), other.contiguous(), num_keys, num_others, dtype)
+            except native.IndexOutOfRange:  # found in the sort's own pass; say it in the user's words
+                check_range(key, num_keys, "edge_index")
+                check_range(other, num_others, "edge_index")
+                raise
     return _compress_torch(key, other, num_keys, num_others, small)
 
 
