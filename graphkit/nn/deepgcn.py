@@ -113,6 +113,8 @@ def checkpointed(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _lent_buffers(module)
 
+    if torch.compiler.is_compiling():  # compiled, buffers are written once, after everything else
+        return checkpoint(module, *args, use_reentrant=False, **kwargs)
     return checkpoint(module, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
 
