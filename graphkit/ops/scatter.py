@@ -53,8 +53,7 @@ def scatter(src: Tensor, index: Tensor, dim_size: int | None = None, reduce: str
         >>> ops.scatter(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1, 0, 1]), dim_size=3).tolist()
         [2.0, 4.0, 0.0]
     """
-    src = _move_first(src, dim, index=index)
-    graph = Graph.from_segments(index, dim_size)
+    graph, src = _segments(src, index, dim_size, None, dim)
     return _reduce(src, graph, reduce).movedim(0, dim)
 
 
@@ -74,8 +73,8 @@ def segment(src: Tensor, ptr: Tensor, reduce: str = "sum", dim: int = 0) -> Tens
         >>> ops.segment(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 2, 2, 3]), "mean").tolist()
         [1.5, 0.0, 3.0]
     """
-    graph = Graph.from_segments(ptr=ptr)
-    return _reduce(_move_first(src, dim, graph=graph), graph, reduce).movedim(0, dim)
+    graph, src = _segments(src, None, None, ptr, dim)
+    return _reduce(src, graph, reduce).movedim(0, dim)
 
 
 def segment_logsumexp(
@@ -93,7 +92,7 @@ def segment_logsumexp(
         >>> ops.segment_logsumexp(torch.zeros(3), torch.tensor([0, 0, 1])).exp().tolist()
         [2.0, 1.0]
     """
-    graph, src = _segments(src, index, dim_size, ptr)
+    graph, src = _float_segments(src, index, dim_size, ptr)
     total, shift = _exp_sum(src, graph)[1:]
     return torch.where(total > 0, total, torch.ones_like(total)).log() + torch.where(
         total > 0, shift, torch.full_like(shift, float("-inf"))
@@ -115,7 +114,7 @@ def segment_softmax(
         >>> ops.segment_softmax(torch.zeros(3), torch.tensor([0, 0, 1])).tolist()
         [0.5, 0.5, 1.0]
     """
-    graph, src = _segments(src, index, dim_size, ptr)
+    graph, src = _float_segments(src, index, dim_size, ptr)
     weight, total, _ = _exp_sum(src, graph)
     return weight / total.index_select(0, graph.edge_index[1])
 
@@ -129,7 +128,7 @@ def segment_argmax(
         >>> ops.segment_argmax(torch.tensor([1.0, 5.0, 5.0]), torch.tensor([0, 2, 2])).tolist()
         [0, -1, 1]
     """
-    graph, src = _segments(src.detach(), index, dim_size, ptr)
+    graph, src = _float_segments(src.detach(), index, dim_size, ptr)
     flat = flatten(src)
     target = graph.edge_index[1]
     best = reduce_rows(flat, graph, None, "copy", "max")
@@ -168,7 +167,7 @@ def segment_topk(
     """
     if not isinstance(k, int) or k < 1:
         raise ValueError(f"'k' must be a positive int (got {k!r})")
-    graph, src = _segments(src, index, dim_size, ptr)
+    graph, src = _float_segments(src, index, dim_size, ptr)
     if src.dim() != 1:
         raise ValueError(f"'src' must have shape [E], one score per row (got {list(src.shape)})")
     target = graph.edge_index[1]
@@ -221,28 +220,29 @@ def _exp_sum(src: Tensor, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
     return weight.reshape(src.shape), total.reshape(shape), shift.reshape(shape)
 
 
-def _segments(src: Tensor, index: Tensor | None, dim_size: int | None, ptr: Tensor | None) -> tuple[Graph, Tensor]:
-    graph = Graph.from_segments(index, dim_size, ptr=ptr)
-    src = _move_first(src, 0, graph=graph)
-    if src.dtype not in FLOATS:
-        raise ValueError(f"'src' must be floating point (got {src.dtype}); use src.float()")
-    return graph, src
-
-
-def _move_first(src: Tensor, dim: int, *, index: Tensor | None = None, graph: Graph | None = None) -> Tensor:
+def _segments(
+    src: Tensor, index: Tensor | None, dim_size: int | None, ptr: Tensor | None, dim: int = 0
+) -> tuple[Graph, Tensor]:
+    """The graph rows -> segments, and ``src`` with its rows first."""
     if not isinstance(src, Tensor):
         raise TypeError(f"'src' must be a torch.Tensor (got {type(src).__name__})")
     if not -src.dim() <= dim < src.dim():
         raise ValueError(f"'dim' must lie in [{-src.dim()}, {src.dim()}) for a {src.dim()}-d 'src' (got {dim})")
     src = src.movedim(dim, 0)
-    if graph is not None:
-        rows, device = graph.num_src, graph.device
-    elif isinstance(index, Tensor) and index.dim() == 1:
-        rows, device = index.numel(), index.device
-    else:
-        raise ValueError("'index' must be an integer tensor of shape [E]")
-    if src.size(0) != rows:
-        raise ValueError(f"'src' must have one row per entry of the index, {rows} (got {src.size(0)} along 'dim')")
-    if src.device != device:
-        raise ValueError(f"'src' is on {src.device} but the index is on {device}; move one with .to(...)")
-    return src
+    graph = Graph.from_segments(index, dim_size, ptr=ptr, num_rows=None if ptr is None else src.size(0))
+    if src.size(0) != graph.num_src:
+        raise ValueError(
+            f"'src' must have one row per entry of the index, {graph.num_src} (got {src.size(0)} along 'dim')"
+        )
+    if src.device != graph.device:
+        raise ValueError(f"'src' is on {src.device} but the index is on {graph.device}; move one with .to(...)")
+    return graph, src
+
+
+def _float_segments(
+    src: Tensor, index: Tensor | None, dim_size: int | None, ptr: Tensor | None
+) -> tuple[Graph, Tensor]:
+    graph, src = _segments(src, index, dim_size, ptr)
+    if src.dtype not in FLOATS:
+        raise ValueError(f"'src' must be floating point (got {src.dtype}); use src.float()")
+    return graph, src

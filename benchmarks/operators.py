@@ -1,0 +1,75 @@
+"""The operator table: large graphs, forward and forward + backward, time, ratio, memory, distance to the floor."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmarks.cases import CASES, Case, contenders, floor_bytes, make_graph
+from benchmarks.harness import copy_bandwidth, interleave, peak_memory, saved_bytes
+from graphkit import Graph
+
+
+def _step(run: Callable[..., Tensor], leaves: list[Tensor | None], grad: Tensor, backward: bool) -> Callable[[], None]:
+    given = [leaf for leaf in leaves if leaf is not None]
+
+    def step() -> None:
+        if backward:
+            torch.autograd.grad(run(*leaves), given, grad)
+        else:
+            with torch.no_grad():
+                run(*leaves)
+
+    return step
+
+
+def _leaves(case: Case, graph: Graph, width: int) -> list[Tensor | None]:
+    torch.manual_seed(0)
+    x = torch.randn(graph.num_src, width, requires_grad=True)
+    shape = {None: None, "weight": (graph.num_edges,), "attr": (graph.num_edges, width)}[case.edge]
+    edge = None if shape is None else torch.randn(shape, requires_grad=True)
+    parameter = None if case.parameter is None else torch.tensor([case.parameter], requires_grad=True)
+    return [x, edge, parameter]
+
+
+def operator_table(num_nodes: int, num_edges: int, widths: list[int], rounds: int) -> list[str]:
+    """Markdown lines, one table row per operator, graph, width and contender."""
+    bandwidth = copy_bandwidth()
+    lines = [
+        f"N = {num_nodes:,}, E = {num_edges:,}, float32; copy bandwidth {bandwidth / 1e9:.1f} GB/s (read + written); "
+        f"medians of {rounds} interleaved rounds. `x PyG` compares with the faster PyG column of that row's group; "
+        "`/ floor` is the time over (compulsory bytes / copy bandwidth); `saved` is what autograd keeps besides "
+        "the inputs.",
+        "",
+        "| operator | graph | F | contender | fwd ms | fwd+bwd ms | x PyG fwd | x PyG fwd+bwd | / floor | peak MB "
+        "| saved MB |",
+        "|" + "---|" * 11,
+    ]
+    for kind, width, case in itertools.product(("uniform", "power law"), widths, CASES):
+        graph = make_graph(kind, num_nodes, num_edges)
+        runs = contenders(case, graph)
+        leaves = _leaves(case, graph, width)
+        grad = torch.randn(graph.num_dst, width)
+        forward = interleave({n: _step(r, leaves, grad, False) for n, r in runs.items()}, rounds)
+        steps = {n: _step(r, leaves, grad, True) for n, r in runs.items()}
+        both = interleave(steps, rounds)
+        shared = [*graph.csc, *graph.csr, graph.edge_index, *(leaf for leaf in leaves if leaf is not None)]
+        pyg = [n for n in runs if n.startswith("PyG")]
+        best_forward = min(forward[n].seconds for n in pyg)
+        best = min(both[n].seconds for n in pyg)
+        floor = floor_bytes(case, graph, width, True) / bandwidth
+        for name, run in runs.items():
+            saved = saved_bytes(partial(run, *leaves), shared)
+            peak = peak_memory(steps[name])
+            lines.append(
+                f"| {case.name} | {kind} | {width} | {name} | {forward[name].seconds * 1e3:.1f} | "
+                f"{both[name].seconds * 1e3:.1f} | {best_forward / forward[name].seconds:.1f} | "
+                f"{best / both[name].seconds:.1f} | {both[name].seconds / floor:.1f} | "
+                f"{'' if peak is None else f'{peak / 2**20:.0f}'} | {saved / 2**20:.0f} |"
+            )
+            print(lines[-1], flush=True)
+    return lines
