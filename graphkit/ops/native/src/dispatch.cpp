@@ -1,0 +1,75 @@
+// The exported functions.  The instruction set is chosen once, when the library is loaded.
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "abi.h"
+
+#define GK_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace graphkit {
+
+namespace baseline {
+extern const Kernel kernels[];
+}
+#ifdef GRAPHKIT_X86
+namespace avx2 {
+extern const Kernel kernels[];
+}
+namespace avx512 {
+extern const Kernel kernels[];
+}
+#endif
+
+namespace {
+
+struct Isa {
+    const char* name;
+    const Kernel* kernels;
+};
+
+// The best set that this processor has, or a lower one named by GRAPHKIT_NATIVE_ISA.
+Isa choose() {
+    const Isa baseline_isa{"baseline", baseline::kernels};
+#ifdef GRAPHKIT_X86
+    const char* wanted = std::getenv("GRAPHKIT_NATIVE_ISA");
+    const bool only_baseline = wanted != nullptr && std::strcmp(wanted, "baseline") == 0;
+    const bool only_avx2 = wanted != nullptr && std::strcmp(wanted, "avx2") == 0;
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (only_baseline || !avx2) return baseline_isa;
+    if (only_avx2 || !avx512) return {"avx2", avx2::kernels};
+    return {"avx512", avx512::kernels};
+#else
+    return baseline_isa;
+#endif
+}
+
+const Isa& isa() {
+    static const Isa chosen = choose();
+    return chosen;
+}
+
+}  // namespace
+}  // namespace graphkit
+
+GK_EXPORT int64_t graphkit_abi_version() { return GRAPHKIT_NATIVE_ABI; }
+GK_EXPORT const char* graphkit_isa() { return graphkit::isa().name; }
+GK_EXPORT const char* graphkit_compiler() {
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#else
+    return "gcc " __VERSION__;
+#endif
+}
+
+// Runs operator `op` (abi.h); returns a Status.
+GK_EXPORT int graphkit_run(int64_t op, const graphkit::Args* args) {
+    try {
+        return graphkit::isa().kernels[op](*args);
+    } catch (const std::bad_alloc&) {
+        return graphkit::Status::out_of_memory;
+    }
+}
