@@ -99,7 +99,6 @@ class Case:
         self.repr = repr(built)
         self.graph_input = type(built).__module__.startswith("graphkit.") if graph_input is None else graph_input
         self.takes_batch = call is None and "batch" in forward_names(built)
-        self.takes_edges = call is not None or takes_edges(built)
         self.sorted_only = False
         candidates = (
             [cast_floats(_first_graph(data), torch.float64)]
@@ -110,6 +109,7 @@ class Case:
         )
         with one_thread():
             self._data, self.levels = self._probe(candidates)
+            self.takes_edges = takes_edges(built) if call is None else self._reads_edges()
 
     @property
     def data(self) -> Data:
@@ -146,6 +146,16 @@ class Case:
             f"the layer cannot be called: {type(failure).__name__}: {failure} (tried {self.describe()}); "
             "pass 'data', 'in_channels', 'edge_dim' or 'call'"
         ) from failure
+
+    def _reads_edges(self) -> bool:
+        """Whether the user's call fails on data without edges."""
+        data = self.data
+        del data.edge_index
+        try:
+            self.call(self.module(), data)
+        except Exception:
+            return True
+        return False
 
     def _level(self, output: Tensor, data: Data) -> Level:
         rows = output.size(0) if output.dim() else 1

@@ -59,6 +59,12 @@ def test_data_of_the_user_in_float64_and_the_first_of_a_batch() -> None:
     assert Case(sage, batch).data.num_nodes == 9
 
 
+def test_whether_a_call_takes_edges() -> None:
+    assert Case(sage, call=lambda layer, data: layer(data.x, data.edge_index)).takes_edges
+    assert not Case(lambda: nn.Linear(8, 8), call=lambda layer, data: layer(data.x)).takes_edges
+    assert not Case(lambda: nn.Identity(), call=lambda layer, data: layer(data.x)).takes_edges
+
+
 def test_edges_are_sorted_for_layers_that_ask() -> None:
     assert Case(lambda: LCMAggregation(8, 8)).sorted_only
     assert not Case(sage).sorted_only
