@@ -169,6 +169,7 @@ def get(name: str) -> LayerSpec:
 _GEN = "graphkit.nn:GENConv"
 
 BASES["graphkit.nn:FusedMessagePassing"] = "the base class of convolutions"
+BASES["graphkit.nn:CategoricalEncoder"] = "an encoder of integer codes, which knows no graph"
 
 register(
     "GENConv",
@@ -228,6 +229,14 @@ register(
     args=(Build("graphkit.nn:SoftmaxAggregation", learn=True),),
     kwargs={"learn": True},
     kind="aggr",
+)
+register(
+    "MessageNorm",
+    "graphkit.nn:MessageNorm",
+    kwargs={"learn_scale": True},
+    kind="norm",
+    lacks={"bipartite": "it takes no edges at all", "explain": "it takes no edges at all"},
+    call=lambda layer, data: layer(data.x, data.x.cos()),
 )
 register(
     "DeepGCNLayer",

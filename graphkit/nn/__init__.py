@@ -8,9 +8,11 @@ from graphkit.nn.aggr import (
 )
 from graphkit.nn.conv import FusedMessagePassing, GENConv
 from graphkit.nn.deepgcn import DeepGCNLayer
+from graphkit.nn.encoder import CategoricalEncoder
 from graphkit.nn.norm import MessageNorm
 
 __all__ = [
+    "CategoricalEncoder",
     "DeepGCNLayer",
     "DegreeScaledAggregation",
     "FusedMessagePassing",

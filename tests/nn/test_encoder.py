@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from graphkit.nn import CategoricalEncoder
+from graphkit.nn.encoder import build_encoder
+
+
+def test_sum_of_tables():
+    encoder = CategoricalEncoder([5, 6, 2], 4)
+    codes = torch.tensor([[4, 5, 1], [0, 0, 0]])
+    tables = [embedding.weight for embedding in encoder.embeddings]
+    torch.testing.assert_close(encoder(codes)[0], tables[0][4] + tables[1][5] + tables[2][1])
+    assert str(encoder) == "CategoricalEncoder([5, 6, 2], 4)"
+
+
+def test_reset_is_xavier_uniform():
+    encoder = CategoricalEncoder([200], 100)
+    bound = (6 / 300) ** 0.5
+    before = encoder.embeddings[0].weight.clone()
+    encoder.reset_parameters()
+    after = encoder.embeddings[0].weight.detach()
+    assert not torch.equal(before, after)
+    assert after.abs().max() <= bound
+    assert after.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+def test_refuses_what_is_no_code():
+    encoder = CategoricalEncoder([5, 6], 4)
+    with pytest.raises(ValueError, match="2 columns"):
+        encoder(torch.zeros(3, 3, dtype=torch.long))
+    with pytest.raises(ValueError, match="integers"):
+        encoder(torch.zeros(3, 2))
+
+
+def test_build_encoder():
+    assert isinstance(build_encoder(None, 4), nn.Identity)
+    assert build_encoder(3, 4)(torch.ones(2, 3)).shape == (2, 4)
+    assert build_encoder(-1, 4)(torch.ones(2, 9)).shape == (2, 4)
+    assert build_encoder([3, 3], 4)(torch.zeros(2, 2, dtype=torch.long)).shape == (2, 4)
+    assert build_encoder(lambda width: nn.Linear(7, width), 4)(torch.ones(2, 7)).shape == (2, 4)
+
+
+def test_equals_ogb():
+    encoders = pytest.importorskip("ogb.graphproppred.mol_encoder")
+    theirs = encoders.BondEncoder(8)
+    ours = CategoricalEncoder([table.num_embeddings for table in theirs.bond_embedding_list], 8)
+    for a, b in zip(ours.embeddings, theirs.bond_embedding_list, strict=True):
+        a.load_state_dict(b.state_dict())
+    codes = torch.tensor([[0, 5, 1], [4, 1, 0]])
+    torch.testing.assert_close(ours(codes), theirs(codes))
