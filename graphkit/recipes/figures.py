@@ -27,7 +27,9 @@ def validation_curves(axes: Any, summaries: Sequence[Summary]) -> Any:
         epochs = np.arange(1, curves.shape[1] + 1)
         axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.2, linewidth=0)
         axes.plot(epochs, curves.mean(axis=0), color=color, linewidth=2, label=summary.name)
-    axes.set(xlabel="epoch", ylabel="validation accuracy (%)", title="While training", xlim=(1, None))
+    axes.set(xlabel="epoch", ylabel="validation accuracy (%)", title="While training (band: all seeds)")
+    axes.set_xlim(1, None)
+    axes.locator_params(axis="x", integer=True)
     axes.legend(frameon=False, loc="lower right")
     return axes
 
@@ -40,14 +42,11 @@ def accuracy_bars(axes: Any, summaries: Sequence[Summary]) -> Any:
         summaries: one bar each.
     """
     scores = [[100 * run.test for run in summary.runs] for summary in summaries]
-    rows = range(len(summaries))
-    axes.barh(rows, [np.mean(score) for score in scores], color=COLORS, height=0.62)
+    _bars(axes, [float(np.mean(score)) for score in scores], above=[max(score) for score in scores])
     for row, score in enumerate(scores):
         axes.plot(score, [row] * len(score), "o", color="white", markeredgecolor="black", markersize=5)
-        axes.text(101, row, f"{np.mean(score):.1f}", va="center", fontweight="bold")
-    axes.set(xlabel="test accuracy (%), a point per seed", title="On unseen images", xlim=(50, 100))
-    axes.set_yticks(rows, [summary.name for summary in summaries])
-    axes.invert_yaxis()
+    axes.set(xlabel="test accuracy (%), a point per seed", title="On unseen images")
+    axes.set_yticks(range(len(summaries)), [summary.name for summary in summaries])
     return axes
 
 
@@ -58,15 +57,20 @@ def time_bars(axes: Any, summaries: Sequence[Summary]) -> Any:
         axes: where to draw.
         summaries: one bar each.
     """
-    times = [1000 * summary.epoch_seconds for summary in summaries]
-    rows = range(len(summaries))
-    axes.barh(rows, times, color=COLORS, height=0.62)
-    for row, value in enumerate(times):
-        axes.text(value + 0.02 * max(times), row, f"{value:.1f}", va="center", fontweight="bold")
-    axes.set(xlabel="milliseconds per epoch (median)", title="Time", xlim=(0, 1.18 * max(times)))
-    axes.set_yticks(rows, [""] * len(summaries))
-    axes.invert_yaxis()
+    _bars(axes, [1000 * summary.epoch_seconds for summary in summaries])
+    axes.set(xlabel="milliseconds per epoch (median)", title="Time")
+    axes.set_yticks(range(len(summaries)), [""] * len(summaries))
     return axes
+
+
+def _bars(axes: Any, values: Sequence[float], above: Sequence[float] | None = None) -> None:
+    """Horizontal bars from zero, the first on top, each with its number (beyond ``above``, if given)."""
+    ends = values if above is None else above
+    axes.barh(range(len(values)), values, color=COLORS, height=0.62)
+    for row, (value, end) in enumerate(zip(values, ends, strict=True)):
+        axes.text(end + 0.03 * max(ends), row, f"{value:.1f}", va="center", fontweight="bold")
+    axes.set_xlim(0, 1.25 * max(ends))
+    axes.invert_yaxis()
 
 
 def embedding(axes: Any, hidden: Tensor, data: Data) -> Any:
@@ -87,9 +91,7 @@ def embedding(axes: Any, hidden: Tensor, data: Data) -> Any:
     axes.add_collection(LineCollection(segments, colors="black", linewidths=0.25, alpha=0.12, zorder=1))
     y, train = data.y.cpu().numpy(), data.train_mask.cpu().numpy()
     axes.scatter(*place.T, c=y, cmap="tab10", vmin=-0.5, vmax=9.5, s=9, linewidths=0, zorder=2)
-    axes.scatter(
-        *place[train].T, c=y[train], cmap="tab10", vmin=-0.5, vmax=9.5, s=42, edgecolors="black", zorder=3
-    )
+    axes.scatter(*place[train].T, c=y[train], cmap="tab10", vmin=-0.5, vmax=9.5, s=42, edgecolors="black", zorder=3)
     for digit in np.unique(y):
         axes.text(
             *np.median(place[y == digit], axis=0),
@@ -124,9 +126,7 @@ def demo_figure(summaries: Sequence[Summary], data: Data, hidden: Tensor) -> Any
         raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplot_mosaic(
-        [["curves", "curves", "map"], ["accuracy", "time", "map"]], width_ratios=[1, 0.6, 2]
-    )
+    panels = figure.subplot_mosaic([["curves", "curves", "map"], ["accuracy", "time", "map"]], width_ratios=[1, 0.6, 2])
     validation_curves(panels["curves"], summaries)
     accuracy_bars(panels["accuracy"], summaries)
     time_bars(panels["time"], summaries)
@@ -135,7 +135,5 @@ def demo_figure(summaries: Sequence[Summary], data: Data, hidden: Tensor) -> Any
         panels[name].spines[["top", "right"]].set_visible(False)
     panels["map"].spines[:].set_visible(False)
     labels = int(data.train_mask.sum())
-    figure.suptitle(
-        f"graphkit demo: {data.num_nodes:,} handwritten digits, {labels} of them labelled", fontsize=15
-    )
+    figure.suptitle(f"graphkit demo: {data.num_nodes:,} handwritten digits, {labels} of them labelled", fontsize=15)
     return figure
