@@ -137,7 +137,7 @@ def example_inputs(
     """Candidate data for a layer, best first: with edge features of each plausible width, then without."""
     names = forward_names(layer)
     wanted = tuple(name for name in names if name in FILLERS)
-    if isinstance(layer, Aggregation) or "data" in names:
+    if isinstance(layer, Aggregation) or not wanted:
         wanted = ("x",)
     channels = in_channels or _input_channels(layer)
     widths: list[int] = []
