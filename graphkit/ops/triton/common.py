@@ -27,9 +27,9 @@ from graphkit.ops.triton import interpreted
 
 OptTensor = Tensor | None
 
-PIECE = 256  # edges per program: a hub's pieces take some 20 microseconds, and partial states stay below 3% of E x F
+PIECE = 256  # edges per program: a hub becomes many programs, and partial states stay below 3% of E x F
 TILE = 512  # edge-channels in registers at a time: 16 values of 4 bytes per thread of one warp
-WARPS = 1  # a row has some ten edges: a warp is enough, and a multiprocessor holds many
+WARPS = 1  # a row of some ten edges fills a warp, not more, and a multiprocessor holds many such programs
 
 
 class Plan(NamedTuple):
@@ -53,21 +53,21 @@ class Plan(NamedTuple):
         """Programs per row."""
         return triton.cdiv(self.channels, self.block_f)
 
-    def run(self, kernel: Any, x: Tensor, *args: Any, **constants: Any) -> None:
-        """Launch ``kernel`` over the first pieces of all rows and the other pieces of hubs."""
+    def run(self, program: Any, x: Tensor, *args: Any, **constants: Any) -> None:
+        """Launch ``program`` over the first pieces of all rows and the other pieces of hubs."""
         if x.device.type != "cuda" and not interpreted():
             raise ValueError(f"backend 'triton' runs on CUDA (got a tensor on {x.device}); move it or use 'torch'")
-        self._launch(kernel, self.rows + self.pieces, x, args, constants)
+        self._launch(program, self.rows + self.pieces, x, args, constants)
 
-    def merge(self, kernel: Any, x: Tensor, *args: Any, **constants: Any) -> None:
-        """Launch ``kernel`` over the hubs, if there can be any."""
-        self._launch(kernel, self.pieces, x, args, constants)
+    def merge(self, program: Any, x: Tensor, *args: Any, **constants: Any) -> None:
+        """Launch ``program`` over the hubs, if there can be any."""
+        self._launch(program, self.pieces, x, args, constants)
 
-    def _launch(self, kernel: Any, programs: int, x: Tensor, args: tuple[Any, ...], constants: dict[str, Any]) -> None:
-        if self.rows * programs * self.channels == 0:
+    def _launch(self, program: Any, count: int, x: Tensor, args: tuple[Any, ...], constants: dict[str, Any]) -> None:
+        if self.rows * count * self.channels == 0:
             return
         with torch.cuda.device_of(x):
-            kernel[(programs, self.blocks)](
+            program[(count, self.blocks)](
                 *args, self.rows, self.pieces,
                 F=self.channels, ACC=_TYPES[accumulator(x.dtype)], PIECE=PIECE,
                 BLOCK_E=self.block_e, BLOCK_F=self.block_f, num_warps=WARPS, enable_fp_fusion=True, **constants,
@@ -78,6 +78,9 @@ class Plan(NamedTuple):
         size = 2 * (self.pieces + 1) if self.pieces > 0 else 0
         return x.new_empty((number, size, self.channels), dtype=accumulator(x.dtype))
 
+
+# Sizes are not compiled in: mini-batches, each of its own size, would compile again and again.
+kernel = triton.jit(do_not_specialize=["rows", "pieces", "slots"])
 
 _TYPES = {torch.float32: tl.float32, torch.float64: tl.float64}
 
@@ -153,6 +156,16 @@ def channels(F: tl.constexpr, BLOCK_F: tl.constexpr):
     """The channels of this program and which of them exist."""
     column = tl.program_id(1) * BLOCK_F + tl.arange(0, BLOCK_F)
     return column, column < F
+
+
+@triton.jit
+def load_slots(index, perm, k, end, keep, BLOCK_E: tl.constexpr):
+    """A tile of edges from slot ``k``: ``(live, mask, other node, edge)``."""
+    slot = k + tl.arange(0, BLOCK_E)
+    live = slot < end
+    other = tl.load(index + slot, live, other=0).to(tl.int64)
+    edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+    return live, live[:, None] & keep[None, :], other, edge_id
 
 
 @triton.jit
@@ -233,7 +246,7 @@ def store_edge(edge, edge_id, grad, x, live, column, mask, F: tl.constexpr, MESS
 # Sums over pieces ---------------------------------------------------------------------------------------------------
 
 
-@triton.jit
+@kernel
 def merge_sums(
     ptr, states, out, rows, pieces,
     MEAN: tl.constexpr, F: tl.constexpr, ACC: tl.constexpr, PIECE: tl.constexpr, BLOCK_E: tl.constexpr,

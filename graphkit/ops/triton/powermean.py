@@ -32,8 +32,10 @@ from graphkit.ops.triton.common import (
     edge_kind,
     finish,
     hub,
+    kernel,
     load_edge,
     load_rows,
+    load_slots,
     load_states,
     locate,
     merge_sums,
@@ -85,7 +87,7 @@ def _log_message(
     return value
 
 
-@triton.jit
+@kernel
 def _mean_log(
     x, ptr, index, perm, edge, p, states, mu, rows, pieces,
     MESSAGE: tl.constexpr, EDGE: tl.constexpr, EPS: tl.constexpr, F: tl.constexpr, ACC: tl.constexpr,
@@ -100,11 +102,7 @@ def _mean_log(
         return
     total = tl.zeros([BLOCK_F], ACC)
     for k in range(begin, end, BLOCK_E):
-        slot = k + tl.arange(0, BLOCK_E)
-        live = slot < end
-        mask = live[:, None] & keep[None, :]
-        source = tl.load(index + slot, live, other=0).to(tl.int64)
-        edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+        live, mask, source, edge_id = load_slots(index, perm, k, end, keep, BLOCK_E)
         value = _log_message(x, edge, source, edge_id, live, column, mask, MESSAGE, EDGE, EPS, F, ACC)
         total += tl.sum(tl.where(mask, value, 0.0), 0)
     if state == -1:
@@ -143,7 +141,7 @@ def _rescale(shift, top):
     return new, tl.where(new == float("-inf"), 1.0, tl.exp(shift - tl.where(new == float("-inf"), 0.0, new)))
 
 
-@triton.jit
+@kernel
 def _forward(
     x, ptr, index, perm, edge, p, mu, shifts, firsts, seconds, out, dlogp, rows, pieces,
     MESSAGE: tl.constexpr, EDGE: tl.constexpr, EPS: tl.constexpr, F: tl.constexpr, ACC: tl.constexpr,
@@ -161,11 +159,7 @@ def _forward(
     second = tl.zeros([BLOCK_F], ACC)
     all_large = tl.min(large.to(tl.int32), 0) == 1
     for k in range(begin, end, BLOCK_E):
-        slot = k + tl.arange(0, BLOCK_E)
-        live = slot < end
-        mask = live[:, None] & keep[None, :]
-        source = tl.load(index + slot, live, other=0).to(tl.int64)
-        edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+        live, mask, source, edge_id = load_slots(index, perm, k, end, keep, BLOCK_E)
         log_m = _log_message(x, edge, source, edge_id, live, column, mask, MESSAGE, EDGE, EPS, F, ACC)
         d = log_m - centre[None, :]
         z = power[None, :] * d
@@ -190,7 +184,7 @@ def _forward(
         tl.store(seconds + at, second, keep)
 
 
-@triton.jit
+@kernel
 def _merge(
     ptr, p, mu, shifts, firsts, seconds, out, dlogp, rows, pieces,
     F: tl.constexpr, ACC: tl.constexpr, PIECE: tl.constexpr, BLOCK_E: tl.constexpr, BLOCK_F: tl.constexpr,
@@ -239,7 +233,7 @@ def powermean_aggregate(
     return out, dlogp
 
 
-@triton.jit
+@kernel
 def _backward(
     grad, log_out, x, ptr, index, perm, edge, p, states, gx, gedge, slots, rows, pieces,
     MESSAGE: tl.constexpr, EDGE: tl.constexpr, EPS: tl.constexpr, NEED_EDGE: tl.constexpr, F: tl.constexpr,
@@ -253,11 +247,7 @@ def _backward(
     own = tl.load(x + row * F + column, keep, other=0.0).to(ACC)[None, :]
     total = tl.zeros([BLOCK_F], ACC)
     for k in range(begin, end, BLOCK_E):
-        slot = k + tl.arange(0, BLOCK_E)
-        live = slot < end
-        mask = live[:, None] & keep[None, :]
-        target = tl.load(index + slot, live, other=0).to(tl.int64)
-        edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+        live, mask, target, edge_id = load_slots(index, perm, k, end, keep, BLOCK_E)
         e = load_edge(edge, edge_id, live, column, mask, F, EDGE, ACC)
         dm = load_rows(grad, target, column, mask, F, ACC)
         log_i = load_rows(log_out, target, column, mask, F, ACC)

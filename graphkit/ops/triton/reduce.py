@@ -20,8 +20,10 @@ from graphkit.ops.triton.common import (
     edge_kind,
     finish,
     hub,
+    kernel,
     load_edge,
     load_rows,
+    load_slots,
     load_states,
     locate,
     merge_sums,
@@ -31,7 +33,7 @@ from graphkit.ops.triton.common import (
 )
 
 
-@triton.jit
+@kernel
 def _sum(
     x, ptr, index, perm, edge, states, out, rows, pieces,
     MESSAGE: tl.constexpr, EDGE: tl.constexpr, EPS: tl.constexpr, MEAN: tl.constexpr, F: tl.constexpr,
@@ -43,11 +45,7 @@ def _sum(
     column, keep = channels(F, BLOCK_F)
     total = tl.zeros([BLOCK_F], ACC)
     for k in range(begin, end, BLOCK_E):
-        slot = k + tl.arange(0, BLOCK_E)
-        live = slot < end
-        mask = live[:, None] & keep[None, :]
-        source = tl.load(index + slot, live, other=0).to(tl.int64)
-        edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+        live, mask, source, edge_id = load_slots(index, perm, k, end, keep, BLOCK_E)
         value = load_rows(x, source, column, mask, F, ACC)
         value = combine(value, load_edge(edge, edge_id, live, column, mask, F, EDGE, ACC), MESSAGE, EDGE)
         total += tl.sum(tl.where(mask, finish(value, MESSAGE, EPS), 0.0), 0)
@@ -68,7 +66,7 @@ def _better(best, ties, value, number, mask):
     return tl.where(broken, float("nan"), best), ties
 
 
-@triton.jit
+@kernel
 def _extremum(
     x, ptr, index, perm, edge, states, counts, out, ties_out, rows, pieces,
     MESSAGE: tl.constexpr, EDGE: tl.constexpr, EPS: tl.constexpr, SIGN: tl.constexpr, F: tl.constexpr,
@@ -81,11 +79,7 @@ def _extremum(
     best = tl.full([BLOCK_F], float("-inf"), ACC)
     ties = tl.zeros([BLOCK_F], tl.int32)
     for k in range(begin, end, BLOCK_E):
-        slot = k + tl.arange(0, BLOCK_E)
-        live = slot < end
-        mask = live[:, None] & keep[None, :]
-        source = tl.load(index + slot, live, other=0).to(tl.int64)
-        edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+        live, mask, source, edge_id = load_slots(index, perm, k, end, keep, BLOCK_E)
         value = load_rows(x, source, column, mask, F, ACC)
         value = combine(value, load_edge(edge, edge_id, live, column, mask, F, EDGE, ACC), MESSAGE, EDGE)
         # Rounded as the output is, so that the backward finds the same ties.
@@ -99,7 +93,7 @@ def _extremum(
         tl.store(counts + state * F + column, ties, keep)
 
 
-@triton.jit
+@kernel
 def _merge_extremum(
     ptr, states, counts, out, ties_out, rows, pieces,
     SIGN: tl.constexpr, F: tl.constexpr, ACC: tl.constexpr, PIECE: tl.constexpr, BLOCK_E: tl.constexpr,
@@ -147,7 +141,7 @@ def gather_reduce(
     return out, ties
 
 
-@triton.jit
+@kernel
 def _backward(
     grad, x, ptr, index, perm, edge, out, states, gx, gedge, slots, rows, pieces,
     MESSAGE: tl.constexpr, EDGE: tl.constexpr, EPS: tl.constexpr, EXTREMUM: tl.constexpr, NEED_EDGE: tl.constexpr,
@@ -160,11 +154,7 @@ def _backward(
     own = tl.load(x + row * F + column, keep, other=0.0).to(ACC)[None, :]
     total = tl.zeros([BLOCK_F], ACC)
     for k in range(begin, end, BLOCK_E):
-        slot = k + tl.arange(0, BLOCK_E)
-        live = slot < end
-        mask = live[:, None] & keep[None, :]
-        target = tl.load(index + slot, live, other=0).to(tl.int64)
-        edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+        live, mask, target, edge_id = load_slots(index, perm, k, end, keep, BLOCK_E)
         dm = load_rows(grad, target, column, mask, F, ACC)
         e = load_edge(edge, edge_id, live, column, mask, F, EDGE, ACC)
         value = combine(own, e, MESSAGE, EDGE)

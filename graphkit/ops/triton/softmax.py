@@ -3,9 +3,9 @@
 """Softmax aggregation: backend ``triton``.
 
 The forward keeps ``(shift, sum of weights, weighted sum)`` per channel, rescaled when the shift grows (online
-softmax). It is one gather per edge with or without edge features. Tables of ``exp(t m)`` per node, which pay on a CPU,
-would gather two numbers where ``x`` is one; here the exponential is cheaper than the second gather, and a shift of its
-own keeps every row from underflowing.
+softmax): one gather per edge, with or without edge features. Tables of ``exp(t m)`` per node, which pay on a CPU, would
+double the bytes that are gathered to save an exponential, and underflow in rows far below the largest message; here
+every row has its own shift.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from graphkit.ops.triton.common import (
     edge_kind,
     finish,
     hub,
+    kernel,
     load_edge,
     load_rows,
+    load_slots,
     load_states,
     locate,
     merge_sums,
@@ -54,7 +56,7 @@ def _finish_row(out, lse, row, shift, total, weighted, degree, column, keep, F: 
     tl.store(lse + row * F + column, tl.where(empty, float("-inf"), shift + tl.log(total)), keep)
 
 
-@triton.jit
+@kernel
 def _forward(
     x, ptr, index, perm, edge, t, shifts, totals, weighteds, out, lse, rows, pieces,
     MESSAGE: tl.constexpr, EDGE: tl.constexpr, EPS: tl.constexpr, F: tl.constexpr, ACC: tl.constexpr,
@@ -69,11 +71,7 @@ def _forward(
     total = tl.zeros([BLOCK_F], ACC)
     weighted = tl.zeros([BLOCK_F], ACC)
     for k in range(begin, end, BLOCK_E):
-        slot = k + tl.arange(0, BLOCK_E)
-        live = slot < end
-        mask = live[:, None] & keep[None, :]
-        source = tl.load(index + slot, live, other=0).to(tl.int64)
-        edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+        live, mask, source, edge_id = load_slots(index, perm, k, end, keep, BLOCK_E)
         value = load_rows(x, source, column, mask, F, ACC)
         value = combine(value, load_edge(edge, edge_id, live, column, mask, F, EDGE, ACC), MESSAGE, EDGE)
         value = finish(value, MESSAGE, EPS)
@@ -88,7 +86,7 @@ def _forward(
         tl.store(weighteds + at, weighted, keep)
 
 
-@triton.jit
+@kernel
 def _merge(
     ptr, shifts, totals, weighteds, out, lse, rows, pieces,
     F: tl.constexpr, ACC: tl.constexpr, PIECE: tl.constexpr, BLOCK_E: tl.constexpr, BLOCK_F: tl.constexpr,
@@ -124,7 +122,7 @@ def softmax_aggregate(
     return out, lse
 
 
-@triton.jit
+@kernel
 def _backward(
     grad, x, ptr, index, perm, edge, t, out, lse, states, gx, gedge, gt, slots, rows, pieces,
     MESSAGE: tl.constexpr, EDGE: tl.constexpr, EPS: tl.constexpr, SEMI_GRAD: tl.constexpr, NEED_EDGE: tl.constexpr,
@@ -139,11 +137,7 @@ def _backward(
     total = tl.zeros([BLOCK_F], ACC)
     by_t = tl.zeros([BLOCK_F], ACC)
     for k in range(begin, end, BLOCK_E):
-        slot = k + tl.arange(0, BLOCK_E)
-        live = slot < end
-        mask = live[:, None] & keep[None, :]
-        target = tl.load(index + slot, live, other=0).to(tl.int64)
-        edge_id = tl.load(perm + slot, live, other=0).to(tl.int64)
+        live, mask, target, edge_id = load_slots(index, perm, k, end, keep, BLOCK_E)
         e = load_edge(edge, edge_id, live, column, mask, F, EDGE, ACC)
         g = load_rows(grad, target, column, mask, F, ACC)
         mean = load_rows(out, target, column, mask, F, ACC)
