@@ -60,11 +60,11 @@ class MessageNorm(torch.nn.Module):
         return f"{self.__class__.__name__}(learn_scale={self.scale.requires_grad})"
 
 
-_NORMS = {"batch": torch.nn.BatchNorm1d, "layer": torch.nn.LayerNorm, "instance": torch.nn.InstanceNorm1d}
-
-
 def build_norm(name: str, channels: int) -> torch.nn.Module:
-    """The norm of a hidden layer: ``"batch"`` and ``"layer"`` with affine parameters, ``"instance"`` without.
+    """The norm of a hidden layer by name.
+
+    ``"batch"`` and ``"layer"`` have affine parameters, ``"instance"`` has none. On ``[N, F]`` features the
+    ``InstanceNorm1d`` of PyG's and the published code normalises each row, which is a layer norm.
 
     Raises:
         ValueError: if the name is unknown.
@@ -73,6 +73,8 @@ def build_norm(name: str, channels: int) -> torch.nn.Module:
         >>> build_norm("layer", 8)
         LayerNorm((8,), eps=1e-05, elementwise_affine=True)
     """
-    if name not in _NORMS:
-        raise ValueError(f"'norm' must be one of {', '.join(map(repr, _NORMS))} (got {name!r})")
-    return _NORMS[name](channels)
+    if name == "batch":
+        return torch.nn.BatchNorm1d(channels)
+    if name in ("layer", "instance"):
+        return torch.nn.LayerNorm(channels, elementwise_affine=name == "layer")
+    raise ValueError(f"'norm' must be 'batch', 'layer' or 'instance' (got {name!r})")

@@ -26,9 +26,10 @@ class FusedMessagePassing(MessagePassing):
     A layer takes a :class:`~graphkit.Graph`, or anything PyG takes, as ``edge_index``: it calls
     :meth:`graph_of` (converted once, then remembered) and then ``self.propagate(graph, ...)``. There,
     ``message_and_aggregate(graph, ...)`` runs the fused operator. PyG's own per-edge path, ``message`` and
-    ``aggregate``, runs instead when somebody needs the messages: an explainer, a message or aggregate hook,
-    ``decomposed_layers > 1``, an aggregation that cannot be fused, a subclass that overrides ``message`` or
-    ``aggregate`` but not ``message_and_aggregate``, or ``layer.fuse = False``.
+    ``aggregate``, runs instead when somebody needs the messages: an explainer, a message or aggregate hook, an
+    aggregation that cannot be fused, a subclass that overrides ``message`` or ``aggregate`` but not
+    ``message_and_aggregate``, or ``layer.fuse = False``. ``decomposed_layers``, which saves the memory of
+    messages by slices, changes that path alone.
 
     Propagate hooks get the plain ``edge_index`` in the user's order, message-and-aggregate hooks the
     ``Graph``.
@@ -137,7 +138,7 @@ class FusedMessagePassing(MessagePassing):
             or self._aggregate_forward_pre_hooks
             or self._aggregate_forward_hooks
         )
-        return self.fuse and not self.explain and self.decomposed_layers == 1 and not watched
+        return self.fuse and not self.explain and not watched
 
 
 def edge_features(graph: Graph, edge_index: Any, edge_attr: OptTensor) -> OptTensor:
