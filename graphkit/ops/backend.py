@@ -66,7 +66,7 @@ def backend_status() -> dict[str, tuple[bool, str]]:
         "reference": (True, "plain torch"),
         "torch": (True, "pure torch"),
         "native": (native_on, native.build_info() if native_on else native.why_not()),
-        "triton": (triton_on, triton_backend.why_not() or "CUDA device present"),
+        "triton": (triton_on, triton_backend.build_info() if triton_on else triton_backend.why_not()),
     }
 
 

@@ -39,7 +39,10 @@ def _mean(m: Tensor, graph: Graph) -> Tensor:
 
 def _extremum(m: Tensor, graph: Graph, reduce: str) -> Tensor:
     index = graph.edge_index[1][:, None].expand_as(m)
-    return m.new_zeros(graph.num_dst, m.size(1)).scatter_reduce(0, index, m, f"a{reduce}", include_self=False)
+    # Not zeros: torch's backward would count the initial value as one more tie where the extremum is 0.
+    start = m.new_full((graph.num_dst, m.size(1)), float("nan"))
+    out = start.scatter_reduce(0, index, m, f"a{reduce}", include_self=False)
+    return torch.where(graph.in_degree[:, None] > 0, out, torch.zeros_like(out))
 
 
 def gather_reduce(x: Tensor, graph: Graph, edge: Tensor | None, message: str, reduce: str, eps: float) -> Tensor:

@@ -39,9 +39,22 @@ def finish(m: Tensor, message: str, eps: float) -> Tensor:
     return torch.relu(m) + eps if message == "add_relu" else m
 
 
+def add_(out: Tensor, row: Tensor, value: Tensor) -> None:
+    """``out[row] += value`` in place, for rows in ascending order."""
+    part, row = _part(out, row)
+    part.index_add_(0, row, value)
+
+
 def amax_(out: Tensor, row: Tensor, value: Tensor, reduce: str = "max") -> None:
-    """``out[row] = max(out[row], value)`` in place."""
-    out.scatter_reduce_(0, row[:, None].expand_as(value), value, f"a{reduce}", include_self=True)
+    """``out[row] = max(out[row], value)`` in place, for rows in ascending order."""
+    part, row = _part(out, row)
+    part.scatter_reduce_(0, row[:, None].expand_as(value), value, f"a{reduce}", include_self=True)
+
+
+def _part(out: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of ``out`` that a block touches: torch's scatter takes time for every row it is given."""
+    first = int(row[0])
+    return out[first : int(row[-1]) + 1], row - first
 
 
 @lru_cache(maxsize=1)

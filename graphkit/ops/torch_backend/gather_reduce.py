@@ -9,6 +9,7 @@ from graphkit.ops.check import accumulator
 from graphkit.ops.torch_backend.blocks import (
     SPARSE,
     OptTensor,
+    add_,
     amax_,
     blocks,
     finish,
@@ -34,11 +35,13 @@ def gather_reduce(
         out = torch.full(shape, float("-inf" if reduce == "max" else "inf"), dtype=dtype, device=x.device)
         for row, source, edge_id in blocks(ptr, index, perm):
             amax_(out, row, finish(linear_message(x, source, edge_id, edge, message), message, eps), reduce)
+        # Rounded first: backward compares messages with the output as it is stored.
+        out = torch.where(degree > 0, out, torch.zeros_like(out)).to(x.dtype)
         ties = torch.zeros(shape, dtype=torch.int32, device=x.device)
         for row, source, edge_id in blocks(ptr, index, perm):
-            m = finish(linear_message(x, source, edge_id, edge, message), message, eps)
-            ties.index_add_(0, row, (m == out.index_select(0, row)).int())
-        return torch.where(degree > 0, out, torch.zeros_like(out)).to(x.dtype), ties
+            m = finish(linear_message(x, source, edge_id, edge, message), message, eps).to(x.dtype)
+            add_(ties, row, (m == out.index_select(0, row)).int())
+        return out, ties
 
     if x.dtype in SPARSE and index.numel() > 0 and (message == "copy" or (edge is not None and edge.dim() == 1)):
         out = product(ptr, index, None if edge is None else edge.index_select(0, perm), x)
@@ -47,7 +50,7 @@ def gather_reduce(
     else:
         out = torch.zeros(shape, dtype=dtype, device=x.device)
         for row, source, edge_id in blocks(ptr, index, perm):
-            out.index_add_(0, row, finish(linear_message(x, source, edge_id, edge, message), message, eps))
+            add_(out, row, finish(linear_message(x, source, edge_id, edge, message), message, eps))
     return (out / degree.clamp(min=1) if reduce == "mean" else out).to(x.dtype), None
 
 
@@ -77,7 +80,6 @@ def gather_reduce_backward(
         dm = grad.index_select(0, target).to(gx.dtype)
         m = linear_message(x, row, edge_id, edge, message)
         if out is not None:
-            # Compare in the dtype of the output: the extremum was rounded to it.
             attains = finish(m, message, eps).to(out.dtype) == out.index_select(0, target)
             dm = dm * attains
         if message == "add_relu":
@@ -88,5 +90,5 @@ def gather_reduce_backward(
         if message == "mul" and edge is not None:
             e = edge.index_select(0, edge_id).to(gx.dtype)
             dm = dm * (e[:, None] if e.dim() == 1 else e)
-        gx.index_add_(0, row, dm)
+        add_(gx, row, dm)
     return gx.to(x.dtype), gedge

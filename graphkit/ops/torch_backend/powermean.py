@@ -13,6 +13,7 @@ from graphkit.ops.check import accumulator
 from graphkit.ops.torch_backend.blocks import (
     SPARSE,
     OptTensor,
+    add_,
     amax_,
     blocks,
     finish,
@@ -54,7 +55,7 @@ class _Rows:
     def mean_log(self) -> Tensor:
         total = self.zeros()
         for row, log_m in self.blocks():
-            total.index_add_(0, row, log_m)
+            add_(total, row, log_m)
         return total / self.degree
 
 
@@ -87,8 +88,8 @@ def _large(rows: _Rows, p: Tensor) -> tuple[Tensor, Tensor]:
     total, weighted = rows.zeros(), rows.zeros()
     for row, log_m in rows.blocks():
         weight = torch.exp(p * log_m - shift.index_select(0, row))
-        total.index_add_(0, row, weight)
-        weighted.index_add_(0, row, weight * log_m)
+        add_(total, row, weight)
+        add_(weighted, row, weight * log_m)
     log_out = (torch.log(total / rows.degree) + shift) / p
     return log_out, (weighted / total - log_out) / p
 
@@ -100,8 +101,8 @@ def _small(rows: _Rows, p: Tensor) -> tuple[Tensor, Tensor]:
     for row, log_m in rows.blocks():
         d = log_m - mu.index_select(0, row)
         e = torch.expm1(p * d)
-        excess.index_add_(0, row, e)
-        weighted.index_add_(0, row, d * e)
+        add_(excess, row, e)
+        add_(weighted, row, d * e)
     excess /= rows.degree
     log_mean = torch.log1p(excess) / p
     return mu + log_mean, (weighted / rows.degree / (1 + excess) - log_mean) / p
@@ -113,8 +114,8 @@ def _tiny(rows: _Rows, p: Tensor) -> tuple[Tensor, Tensor]:
     second, third = rows.zeros(), rows.zeros()
     for row, log_m in rows.blocks():
         d = log_m - mu.index_select(0, row)
-        second.index_add_(0, row, d * d)
-        third.index_add_(0, row, d * d * d)
+        add_(second, row, d * d)
+        add_(third, row, d * d * d)
     second /= rows.degree
     third /= rows.degree
     return mu + p * second / 2 + p.square() * third / 6, second / 2 + p * third / 3
@@ -172,5 +173,5 @@ def powermean_aggregate_backward(
         dm = grad.index_select(0, target).to(p.dtype) * weight * (linear > (0 if message == "add_relu" else eps))
         if gedge is not None:
             gedge[edge_id] = dm.to(gedge.dtype)
-        gx.index_add_(0, row, dm)
+        add_(gx, row, dm)
     return gx.to(x.dtype), gedge

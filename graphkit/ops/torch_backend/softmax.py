@@ -9,6 +9,7 @@ from graphkit.ops.check import accumulator
 from graphkit.ops.torch_backend.blocks import (
     SPARSE,
     OptTensor,
+    add_,
     amax_,
     blocks,
     finish,
@@ -45,8 +46,8 @@ def softmax_aggregate(
     for row, source, edge_id in blocks(ptr, index, perm):
         m = finish(linear_message(x, source, edge_id, edge, message), message, eps)
         weight = torch.exp(t * m - shift.index_select(0, row))
-        total.index_add_(0, row, weight)
-        weighted.index_add_(0, row, weight * m)
+        add_(total, row, weight)
+        add_(weighted, row, weight * m)
     out = weighted / torch.where(has_edges, total, torch.ones_like(total))
     return out.to(x.dtype), torch.where(has_edges, shift + total.log(), shift)
 
@@ -87,12 +88,12 @@ def softmax_aggregate_backward(
         m = finish(linear, message, eps)
         dm = torch.exp(t * m - lse.index_select(0, target)) * grad.index_select(0, target).to(dtype)
         centred = m - out.index_select(0, target).to(dtype)
-        gt += (dm * centred * m).sum(0)
+        gt += (dm * centred.square()).sum(0)  # equal to sum g w (m - out) m, and a rounded out does no harm
         if not semi_grad:
             dm = dm * (1 + t * centred)
         if message == "add_relu":
             dm = dm * (linear > 0)
         if gedge is not None:
             gedge[edge_id] = dm.to(gedge.dtype)
-        gx.index_add_(0, row, dm)
+        add_(gx, row, dm)
     return gx.to(x.dtype), gedge, gt
