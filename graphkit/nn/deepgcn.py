@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torch_geometric.nn.inits import reset
 
 _BLOCKS = ("res+", "res", "dense", "plain")
 
@@ -76,9 +77,8 @@ class DeepGCNLayer(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the parameters of the convolution and the norm anew."""
-        for part in (self.conv, self.norm):
-            if part is not None:
-                part.reset_parameters()
+        reset(self.conv)
+        reset(self.norm)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the block; further arguments go to the convolution."""

@@ -44,7 +44,8 @@ class CategoricalEncoder(nn.Module):
     def reset_parameters(self) -> None:
         """Draw the tables anew."""
         for embedding in self.embeddings:
-            nn.init.xavier_uniform_(embedding.weight)
+            if isinstance(embedding, nn.Embedding):
+                nn.init.xavier_uniform_(embedding.weight)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Look up and add."""

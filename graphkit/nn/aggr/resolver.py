@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from torch_geometric.nn.aggr import Aggregation, MultiAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
@@ -12,7 +13,7 @@ from graphkit.nn.aggr.degree import DegreeScaledAggregation
 from graphkit.nn.aggr.powermean import PowerMeanAggregation
 from graphkit.nn.aggr.softmax import SoftmaxAggregation
 
-Aggr = str | Aggregation | Sequence[str | Aggregation] | None
+Aggr: TypeAlias = str | Aggregation | Sequence[str | Aggregation] | None
 
 # Normalised name -> (family, weights constant in backward, scaled by the degree).
 _NAMES = {
@@ -62,19 +63,11 @@ def resolve_aggregation(
     """
     given = dict(aggr_kwargs or {})
     if isinstance(aggr, (list, tuple)):
-        shared = {
-            "t": t,
-            "learn_t": learn_t,
-            "p": p,
-            "learn_p": learn_p,
-            "y": y,
-            "learn_y": learn_y,
-            "eps": eps,
-        }
+        member = partial(resolve_aggregation, t=t, learn_t=learn_t, p=p, learn_p=learn_p, y=y, learn_y=learn_y, eps=eps)
         each = given.pop("aggrs_kwargs", None) or [None] * len(aggr)
         if len(each) != len(aggr):
             raise ValueError(f"'aggrs_kwargs' must have one dict per aggregation, {len(aggr)} (got {len(each)})")
-        parts = [resolve_aggregation(a, **shared, aggr_kwargs=k) for a, k in zip(aggr, each, strict=True)]  # type: ignore[arg-type]
+        parts = [member(part, aggr_kwargs=own) for part, own in zip(aggr, each, strict=True)]
         return MultiAggregation(parts, **given)
     if not isinstance(aggr, str):
         return aggr

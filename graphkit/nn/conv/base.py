@@ -50,7 +50,7 @@ class FusedMessagePassing(MessagePassing):
         # the class, over an inherited one, unless the class itself has the attribute
         # (_set_jittable_templates).
         if "propagate" not in vars(cls):
-            cls.propagate = cls.propagate
+            cls.propagate = cls.propagate  # type: ignore[method-assign]
         # The fused operator stands for the messages of the class that wrote it, not for those of a subclass.
         owner = {
             name: next(i for i, base in enumerate(cls.__mro__) if name in vars(base))

@@ -92,8 +92,6 @@ class GENConv(FusedMessagePassing):
         torch.Size([4, 32])
     """
 
-    _optional = ("lin_src", "lin_edge", "lin_aggr_out", "lin_dst", "msg_norm")
-
     def __init__(
         self,
         in_channels: int | tuple[int, int],
@@ -159,9 +157,8 @@ class GENConv(FusedMessagePassing):
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         super().reset_parameters()
-        for module in (self.mlp, *(getattr(self, name, None) for name in self._optional)):
-            if module is not None:
-                reset(module)
+        for name in ("lin_src", "lin_edge", "lin_aggr_out", "lin_dst", "mlp", "msg_norm"):
+            reset(getattr(self, name, None))
 
     def forward(
         self,
