@@ -70,8 +70,8 @@ def build_norm(name: str, channels: int) -> torch.nn.Module:
         ValueError: if the name is unknown.
 
     Example:
-        >>> build_norm("layer", 8)
-        LayerNorm((8,), eps=1e-05, elementwise_affine=True)
+        >>> build_norm("instance", 8).elementwise_affine
+        False
     """
     if name == "batch":
         return torch.nn.BatchNorm1d(channels)
