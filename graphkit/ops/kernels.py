@@ -8,12 +8,15 @@ the only one that knows which module that is. Their contract:
   ``perm[k]``; the backward kernels take the same arrays for the transposed graph.
 * ``x [N, F]``; ``edge``: ``None``, ``[E]`` or ``[E, F]`` in the user's edge order.
 * ``message``: ``copy`` (x_j), ``mul`` (x_j e), ``add_relu`` (relu(x_j + e) + eps).
-* results depend neither on the number of threads nor on other rows.
+* results do not depend on the number of threads (bit for bit), nor on other rows (to rounding: exponentials of
+  node tables share one shift per channel).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -158,7 +161,7 @@ def _like_edge(x: Tensor, edge: Tensor | None, need_edge: bool) -> Tensor:
     return torch.empty_like(edge) if need_edge and edge is not None else x.new_empty(0)
 
 
-def _define(name: str, schema: str, impl: object, fake: object) -> None:
+def _define(name: str, schema: str, impl: Callable[..., Any], fake: Callable[..., Any]) -> None:
     _LIBRARY.define(f"{name}{schema}")
     _LIBRARY.impl(name, impl, "CompositeExplicitAutograd")
     torch.library.register_fake(f"graphkit::{name}", fake, lib=_LIBRARY)
