@@ -7,7 +7,7 @@ WORKERS ?= 2
 
 BIN := $(VENV)/bin
 # torch comes first and pinned: a looser request takes the registry's newest build and its CUDA packages.
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := @$(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 # The kernels are built when the package is installed, so their sources decide when to install again.
 NATIVE := pyproject.toml $(wildcard CMakeLists.txt) $(shell find graphkit -name '*.cpp' -o -name '*.h' -o -name '*.hpp')
 
@@ -18,20 +18,24 @@ help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 $(VENV)/.torch: constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing torch into $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	@touch $@
 
 $(VENV)/.package: $(VENV)/.torch $(NATIVE)
+	@echo "Installing graphkit into $(VENV); its kernels take some minutes to compile the first time ..."
 	$(PIP) --editable '.[all]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.package
+	@echo "Installing the development tools into $(VENV) ..."
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
 # torch-scatter compiles against the installed torch (about 7 minutes on 2 cores).
 $(VENV)/.interop: $(VENV)/.dev
+	@echo "Building torch-scatter and installing DGL into $(VENV); this takes some minutes once ..."
 	$(PIP) setuptools wheel
 	$(PIP) --no-build-isolation torch-scatter
 	$(PIP) dgl
@@ -53,8 +57,8 @@ test: lint  ## Lint, type-check and run every test but the interop ones
 test-interop: $(VENV)/.interop  ## Compare with torch_scatter and DGL (builds torch-scatter once)
 	DGLBACKEND=pytorch $(BIN)/python -m pytest -m interop tests
 
-bench: $(VENV)/.interop  ## Time graphkit against PyG, torch_scatter and DGL
-	DGLBACKEND=pytorch $(BIN)/graphkit bench
+bench: $(VENV)/.interop  ## Time graphkit against PyG, torch_scatter and DGL (ARGS=--write records it)
+	DGLBACKEND=pytorch $(BIN)/graphkit bench $(ARGS)
 
 clean:  ## Remove .venv, build files and results
 	rm -rf $(VENV) build results

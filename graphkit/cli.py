@@ -74,9 +74,7 @@ def check(arguments: Sequence[str]) -> int:
 def bench(arguments: Sequence[str]) -> int:
     """Time graphkit against PyG, torch_scatter and DGL; in a checkout, where benchmarks/ is."""
     if not Path("benchmarks", "__main__.py").is_file():
-        print(
-            "graphkit bench: no folder 'benchmarks' here; run it in a checkout of graphkit", file=sys.stderr
-        )
+        print("graphkit bench: no folder 'benchmarks' here; run it in a checkout of graphkit", file=sys.stderr)
         return 2
     import subprocess
 
@@ -116,9 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"graphkit {__version__}")
-    parser.add_argument(
-        "command", nargs="?", choices=list(COMMANDS), metavar="COMMAND", help=", ".join(COMMANDS)
-    )
+    parser.add_argument("command", nargs="?", choices=list(COMMANDS), metavar="COMMAND", help=", ".join(COMMANDS))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its options")
     values = parser.parse_args(arguments)
     if values.command is None:

@@ -52,9 +52,7 @@ class DigitsKNN(InMemoryDataset):
             from sklearn.datasets import load_digits
             from sklearn.neighbors import kneighbors_graph
         except ImportError as error:
-            raise ImportError(
-                "dataset 'digits' needs scikit-learn: pip install 'graphkit[datasets]'"
-            ) from error
+            raise ImportError("dataset 'digits' needs scikit-learn: pip install 'graphkit[datasets]'") from error
         pixels, labels = load_digits(return_X_y=True)
         pixels = pixels / 16.0
         row, column = kneighbors_graph(pixels, n_neighbors=k).nonzero()

@@ -92,8 +92,8 @@ def run_demo(config: DemoConfig) -> DemoReport:
 
 def _train(name: str, data: Data, config: DemoConfig, tracker: JSONLTracker) -> tuple[tuple[RunResult, ...], nn.Module]:
     """All runs of one network, and the network of the first run."""
-    model_config = ModelConfig(model=name, hidden_channels=64, num_layers=2)  # type: ignore[arg-type]
-    training = TrainConfig(epochs=config.epochs, progress=config.progress)
+    model_config = ModelConfig(model=name, num_layers=2, norm="batch")  # type: ignore[arg-type]
+    training = TrainConfig(epochs=config.epochs, weight_decay=5e-4, progress=config.progress)
     runs, models = [], []
     for seed in range(config.seeds):
         seed_everything(seed)

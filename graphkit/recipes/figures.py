@@ -45,7 +45,7 @@ def accuracy_bars(axes: Any, summaries: Sequence[Summary]) -> Any:
     _bars(axes, [float(np.mean(score)) for score in scores], above=[max(score) for score in scores])
     for row, score in enumerate(scores):
         axes.plot(score, [row] * len(score), "o", color="white", markeredgecolor="black", markersize=5)
-    axes.set(xlabel="test accuracy (%), a point per seed", title="On unseen images")
+    axes.set(xlabel="test accuracy (%)", title="On unseen images (point: a seed)")
     axes.set_yticks(range(len(summaries)), [summary.name for summary in summaries])
     return axes
 
@@ -58,7 +58,7 @@ def time_bars(axes: Any, summaries: Sequence[Summary]) -> Any:
         summaries: one bar each.
     """
     _bars(axes, [1000 * summary.epoch_seconds for summary in summaries])
-    axes.set(xlabel="milliseconds per epoch (median)", title="Time")
+    axes.set(xlabel="ms per epoch (median)", title="Time")
     axes.set_yticks(range(len(summaries)), [""] * len(summaries))
     return axes
 

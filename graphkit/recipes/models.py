@@ -8,7 +8,9 @@ from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import MLP, BatchNorm, DeepGCNLayer, GENConv
+from torch_geometric.nn import MLP, DeepGCNLayer, GENConv
+
+_NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class ModelConfig:
             "mlp" (the features alone, no graph).
         hidden_channels: width.
         num_layers: number of convolutions (of hidden layers for "mlp").
+        norm: normalisation of the hidden features: "layer" or "batch".
         dropout: probability of setting a hidden entry to zero.
         aggr: aggregation over the neighbours, e.g. "softmax", "powermean", "mean", "max".
         learn_t: learn the temperature of the "softmax" aggregation, one per layer.
@@ -27,7 +30,8 @@ class ModelConfig:
 
     model: Literal["deepergcn", "pyg-gen", "mlp"] = "deepergcn"
     hidden_channels: int = 64
-    num_layers: int = 4
+    num_layers: int = 3
+    norm: Literal["layer", "batch"] = "layer"
     dropout: float = 0.5
     aggr: str = "softmax"
     learn_t: bool = True
@@ -57,6 +61,7 @@ class PyGDeeperGCN(nn.Module):
         *,
         aggr: str = "softmax",
         learn_t: bool = True,
+        norm: Literal["layer", "batch"] = "batch",
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
@@ -72,12 +77,13 @@ class PyGDeeperGCN(nn.Module):
                 num_layers=1,
                 bias=True,
             )
-            self.layers.append(DeepGCNLayer(conv, BatchNorm(hidden_channels), nn.ReLU(), dropout=dropout))
+            self.layers.append(DeepGCNLayer(conv, _NORMS[norm](hidden_channels), nn.ReLU(), dropout=dropout))
         self.head = nn.Linear(hidden_channels, out_channels)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         # As PyG's example does: the first layer lends its norm to the end, where the last block has none.
-        first, *rest = self.layers
+        layers: list[DeepGCNLayer] = list(self.layers)
+        first, *rest = layers
         x = first.conv(self.encoder(x), edge_index)
         for layer in rest:
             x = layer(x, edge_index)
@@ -89,11 +95,12 @@ class GraphFree(nn.Module):
     """A multi-layer perceptron on the features; takes the graph and does not look at it."""
 
     def __init__(
-        self, in_channels: int, hidden_channels: int, num_layers: int, out_channels: int, dropout: float
+        self, in_channels: int, hidden_channels: int, num_layers: int, out_channels: int, norm: str, dropout: float
     ) -> None:
         super().__init__()
         widths = [in_channels, *[hidden_channels] * num_layers, out_channels]
-        self.mlp = MLP(widths, dropout=dropout, norm="batch_norm")
+        options = {"mode": "node"} if norm == "layer" else None  # PyG's default normalises over the whole graph
+        self.mlp = MLP(widths, dropout=dropout, norm=f"{norm}_norm", norm_kwargs=options)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.mlp(x)
@@ -109,6 +116,7 @@ def _deepergcn(config: ModelConfig, in_channels: int, out_channels: int) -> nn.M
         out_channels,
         aggr=config.aggr,
         learn_t=config.learn_t and config.aggr == "softmax",
+        norm=config.norm,
         dropout=config.dropout,
     )
 
@@ -121,12 +129,13 @@ def _pyg_gen(config: ModelConfig, in_channels: int, out_channels: int) -> nn.Mod
         out_channels,
         aggr=config.aggr,
         learn_t=config.learn_t,
+        norm=config.norm,
         dropout=config.dropout,
     )
 
 
 def _mlp(config: ModelConfig, in_channels: int, out_channels: int) -> nn.Module:
-    return GraphFree(in_channels, config.hidden_channels, config.num_layers, out_channels, config.dropout)
+    return GraphFree(in_channels, config.hidden_channels, config.num_layers, out_channels, config.norm, config.dropout)
 
 
 _BUILDERS: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {

@@ -32,7 +32,7 @@ class TrainConfig:
 
     epochs: int = 200
     lr: float = 0.01
-    weight_decay: float = 5e-4
+    weight_decay: float = 5e-3
     patience: int | None = None
     seed: int = 0
     device: str = "auto"

@@ -118,19 +118,12 @@ class Summary:
 
     def table(self) -> str:
         """A line per seed and the mean ± unbiased standard deviation, scores in per cent."""
-        lines = [
-            f"{'seed':>6}{'train':>9}{'val':>9}{'test':>9}{'best epoch':>12}{'epochs':>8}{'ms/epoch':>10}"
-        ]
+        lines = [f"{'seed':>6}{'train':>9}{'val':>9}{'test':>9}{'best epoch':>12}{'epochs':>8}{'ms/epoch':>10}"]
         for run in self.runs:
             scores = "".join(f"{100 * score:9.2f}" for score in (run.train, run.val, run.test))
-            lines.append(
-                f"{run.seed:>6}{scores}{run.best_epoch:>12}{run.epochs:>8}{1000 * run.epoch_seconds:>10.1f}"
-            )
+            lines.append(f"{run.seed:>6}{scores}{run.best_epoch:>12}{run.epochs:>8}{1000 * run.epoch_seconds:>10.1f}")
         scores = ", ".join(
-            f"{name} {plus_minus(getattr(run, name) for run in self.runs)}"
-            for name in ("train", "val", "test")
+            f"{name} {plus_minus(getattr(run, name) for run in self.runs)}" for name in ("train", "val", "test")
         )
-        lines.append(
-            f"{self.name}, {self.runs[0].num_parameters:,} parameters, {len(self.runs)} seeds: {scores}"
-        )
+        lines.append(f"{self.name}, {self.runs[0].num_parameters:,} parameters, {len(self.runs)} seeds: {scores}")
         return "\n".join(lines)

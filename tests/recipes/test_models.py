@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -41,9 +42,11 @@ def convolutions(network: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize("learn_t", [True, False])
-def test_ours_and_pygs_are_the_same_network(learn_t: bool, edge_index: Tensor) -> None:
-    ours = replace(CONFIG, learn_t=learn_t).build(5, 4).eval()
-    pygs = replace(CONFIG, learn_t=learn_t, model="pyg-gen").build(5, 4).eval()
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_ours_and_pygs_are_the_same_network(learn_t: bool, norm: Literal["layer", "batch"], edge_index: Tensor) -> None:
+    config = replace(CONFIG, learn_t=learn_t, norm=norm)
+    ours = config.build(5, 4).eval()
+    pygs = replace(config, model="pyg-gen").build(5, 4).eval()
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in pygs.parameters())
 
     pygs.encoder.load_state_dict(ours.encoder.state_dict())
@@ -51,10 +54,10 @@ def test_ours_and_pygs_are_the_same_network(learn_t: bool, edge_index: Tensor) -
     for mine, theirs in zip(convolutions(ours, GENConv), convolutions(pygs, PyGGENConv), strict=True):
         theirs.load_state_dict(mine.state_dict())
     # PyG's stack uses its first norm last: see the note in its forward.
-    norms = [layer.norm.module for layer in pygs.layers]
-    for norm, theirs in zip(ours.norms, [*norms[1:], norms[0]], strict=True):
-        nn.init.normal_(norm.weight)
-        theirs.load_state_dict(norm.state_dict())
+    first, *rest = [layer.norm for layer in pygs.layers]
+    for mine, theirs in zip(ours.norms, [*rest, first], strict=True):
+        nn.init.normal_(mine.weight)
+        theirs.load_state_dict(mine.state_dict())
 
     x = torch.randn(12, 5)
     torch.testing.assert_close(ours(x, edge_index), pygs(x, edge_index))
