@@ -15,7 +15,11 @@ from graphkit.ops.native import library
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=f"native kernels: {native.why_not()}")
 
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+# Storage and index types are independent of each other: not every pair is tried.
+TYPES = [(torch.float32, torch.int32), (torch.float32, torch.int64), (torch.float64, torch.int32)]
+TYPES += [(torch.bfloat16, torch.int64), (torch.float16, torch.int32)]
+TYPE_NAMES = [f"{dtype}-{index}".replace("torch.", "") for dtype, index in TYPES]
+WIDTHS = {torch.float32: (1, 3, 8, 16, 17, 64, 100), torch.float64: (1, 8, 17, 64)}
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11, torch.bfloat16: 2e-2, torch.float16: 3e-3}
 POWERS = (0.0, 1e-8, 1e-4, 0.3, 1.0, 2.5, -1.0, 20.0, -20.0, 1e4)
 
@@ -95,14 +99,13 @@ MESSAGES += [("add_relu", "none"), ("add_relu", "scalar"), ("add_relu", "channel
 SOFT = [entry for entry in MESSAGES if entry[0] != "mul"]
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("index_dtype", [torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize(("dtype", "index_dtype"), TYPES, ids=TYPE_NAMES)
 @pytest.mark.parametrize(("message", "kind"), MESSAGES)
 @pytest.mark.parametrize("reduce", ["sum", "mean", "min", "max"])
 def test_gather_reduce(reduce: str, message: str, kind: str, index_dtype: torch.dtype, dtype: torch.dtype) -> None:
     case = Case()
     csc, csr = case.forms(index_dtype)
-    for channels in (1, 3, 8, 16, 17, 64, 100):
+    for channels in WIDTHS.get(dtype, (3, 17, 100)):
         x = case.normal(case.num_src, channels, dtype=dtype)
         edge = edges_of(case, kind, channels, dtype)
         if reduce in ("min", "max"):  # ties, exactly representable
@@ -133,13 +136,12 @@ def test_gather_reduce(reduce: str, message: str, kind: str, index_dtype: torch.
 
 
 @pytest.mark.parametrize("path", [1, 2], ids=["edge", "node"])
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("index_dtype", [torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize(("dtype", "index_dtype"), TYPES, ids=TYPE_NAMES)
 @pytest.mark.parametrize(("message", "kind"), SOFT)
 def test_softmax(message: str, kind: str, index_dtype: torch.dtype, dtype: torch.dtype, path: int) -> None:
     case = Case()
     csc, csr = case.forms(index_dtype)
-    for channels in (1, 3, 8, 16, 17, 64, 100):
+    for channels in WIDTHS.get(dtype, (3, 17, 100)):
         x = case.normal(case.num_src, channels, dtype=dtype)
         edge = edges_of(case, kind, channels, dtype)
         accumulator = torch.float64 if dtype == torch.float64 else torch.float32
@@ -190,7 +192,7 @@ def test_powermean(message: str, kind: str, dtype: torch.dtype, path: int) -> No
     case = Case()
     csc, csr = case.forms(torch.int32)
     degree = csc[0].diff()
-    for channels in (1, 3, 8, 16, 17, 100):
+    for channels in (1, 3, 8, 17, 100):
         x = case.normal(case.num_src, channels, dtype=dtype).abs() + 0.05
         edge = edges_of(case, kind, channels, dtype)
         for shift in range(0, len(POWERS), 3 if channels < 10 else 10):
@@ -276,7 +278,8 @@ def test_softmax_of_large_magnitudes(path: int) -> None:
     assert gx.isfinite().all()
     # lse of 10^4 in float32 has an error of 5e-4, which is the relative error of the weights.
     torch.testing.assert_close(gx.double(), exact_gx, rtol=5e-3, atol=5e-3)
-    torch.testing.assert_close(gt.double(), exact_gt, rtol=2e-2, atol=2e-2)
+    # gt sums m (m - out) over edges: the rounding of out alone is worth m^2 2^-24 in each.
+    torch.testing.assert_close(gt.double(), exact_gt, rtol=2e-2, atol=2e-6 * x.abs().max().item() ** 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -425,12 +428,13 @@ from tests.ops.test_native import Case
 from graphkit.ops import native
 case = Case()
 csc, csr = case.forms(torch.int32)
-results = [native.build_info().split(",")[0]]
+found = []
 for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
     x = case.normal(case.num_src, 37, dtype=dtype)
     edge = case.normal(case.num_edges, 37, dtype=dtype)
     g = case.normal(case.num_dst, 37, dtype=dtype)
     t = torch.linspace(-2, 3, 37, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+    results = []
     for e in (None, edge):
         out, ties = native.gather_reduce(x, *csc, e, "add_relu", "max", 0.5)
         results += [out, native.gather_reduce_backward(g, x, *csr, e, out, ties, "add_relu", "max", 0.5, False)[0]]
@@ -439,7 +443,8 @@ for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
             g, x, *csr, e, t, out, lse, "add_relu", 0.5, False, False)[::2]]
         out, slope = native.powermean_aggregate(x, *csc, e, t, "add_relu", 0.5)
         results += [out, slope, native.powermean_aggregate_backward(g, x, *csr, e, t, out, "add_relu", 0.5, False)[0]]
-torch.save(results, sys.argv[1])
+    found.append((dtype, results))
+torch.save((native.build_info().split(",")[0], found), sys.argv[1])
 """
 
 
@@ -452,10 +457,12 @@ def test_every_instruction_set_gives_the_same_to_rounding(tmp_path) -> None:
         command = [sys.executable, "-W", "ignore", "-c", _ISA_SCRIPT, str(file), root]
         subprocess.run(command, env=environment, check=True, cwd=root)
         found.append(torch.load(file))
-    assert found[-1][0] == "baseline"
-    for other in found[1:]:
-        for a, b in zip(found[0][1:], other[1:], strict=True):
-            assert_near(b, a, a.dtype)
+    best, *lower = found
+    assert lower[-1][0] == "baseline"
+    for _, groups in lower:
+        for (dtype, expected), (_, results) in zip(best[1], groups, strict=True):
+            for a, b in zip(expected, results, strict=True):
+                assert_near(b, a, dtype)
 
 
 def test_sort_edges_is_a_stable_sort() -> None:

@@ -16,7 +16,7 @@ __all__ = ["IndexOutOfRange", "sort_edges"]
 _block = struct.Struct("=3q5Qq3q")
 
 
-class IndexOutOfRange(ValueError):
+class IndexOutOfRange(ValueError):  # noqa: N818 (reads as what happened)
     """An end of an edge is not a node.
 
     Attributes:

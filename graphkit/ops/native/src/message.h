@@ -113,6 +113,8 @@ template <class T, Kind kKind> Messages<T, kKind> make_messages(const Args& args
             relu ? R(args.eps) : R(0)};
 }
 
+constexpr int64_t kStreamBytes = int64_t(1) << 24;
+
 // Writes d loss / d edge: rows of channels, or one number per edge, which is collected over the tiles of the
 // row and stored by finish.
 template <class T> struct EdgeGradient {
@@ -121,6 +123,7 @@ template <class T> struct EdgeGradient {
     Index perm;
     int64_t channels;
     bool scalar;
+    bool large;  // rows are whole cache lines and all of them exceed the caches
 
     template <class Tile>
     GK_INLINE void write(const Tile& tile, int64_t k, int64_t position, const Vec<R> (&gradient)[Tile::vectors],
@@ -128,7 +131,11 @@ template <class T> struct EdgeGradient {
         if (result == nullptr) return;
         if (!scalar) {
             T* row = result + position * channels;
-            GK_UNROLL for (int v = 0; v < Tile::vectors; ++v) tile.store(row, v, gradient[v]);
+            if (large) {
+                GK_UNROLL for (int v = 0; v < Tile::vectors; ++v) stream(row + tile.at(v), gradient[v]);
+            } else {
+                GK_UNROLL for (int v = 0; v < Tile::vectors; ++v) tile.store(row, v, gradient[v]);
+            }
             return;
         }
         Vec<R> sum = tile.fresh(0, gradient[0]);
@@ -136,7 +143,8 @@ template <class T> struct EdgeGradient {
         R& value = local.edge_values[k - local.edge_base];
         value = (tile.first_of_row() ? R(0) : value) + sum_lanes<R>(sum);
     }
-    void finish(int64_t begin, int64_t end, const Local<R>& local) const {
+    GK_NOINLINE void finish(int64_t begin, int64_t end, const Local<R>& local) const {
+        if (large) stream_fence();
         if (result == nullptr || !scalar) return;
         for (int64_t k = begin; k < end; ++k) store_one(result + perm[k], local.edge_values[k - local.edge_base]);
     }
@@ -144,8 +152,14 @@ template <class T> struct EdgeGradient {
 
 template <class T> EdgeGradient<T> make_edge_gradient(const Args& args) {
     T* result = args.need_edge != 0 ? static_cast<T*>(args.result1) : nullptr;
-    if (result != nullptr) advise_huge_pages(result, args.edges * args.edge_width * int64_t(sizeof(T)));
-    return {result, Index{args.perm, args.wide_index != 0}, args.channels, args.edge_width == 1};
+    const int64_t bytes = args.edges * args.edge_width * int64_t(sizeof(T));
+    if (result != nullptr) advise_huge_pages(result, bytes);
+    const bool aligned = (reinterpret_cast<uintptr_t>(result) | uintptr_t(args.channels * sizeof(T))) % 64 == 0;
+    return {result,
+            Index{args.perm, args.wide_index != 0},
+            args.channels,
+            args.edge_width == 1,
+            result != nullptr && aligned && args.edge_width > 1 && bytes > kStreamBytes};
 }
 
 // Calls body(T{}) with the storage type.

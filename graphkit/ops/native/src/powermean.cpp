@@ -14,6 +14,7 @@ namespace GK_ISA {
 namespace {
 
 constexpr double kCentred = 0.5;  // below: |p d| < 0.5 log(largest / smallest) cannot overflow
+constexpr int kBlock = 32;        // edges whose logarithms are kept: 32 x 64 floats = 8 KiB
 constexpr double kSteep = 64.0;   // above: node-wise exponents p log m lose too many digits in the gradient
 
 template <class R> GK_INLINE IntVec<R> centred_lanes(Vec<R> p) {
@@ -304,8 +305,7 @@ template <class R> struct Modes {
 
     Modes(const R* p, int64_t channels)
         : centred(vector_count<R>(channels)), steep(vector_count<R>(channels)) {
-        std::memset(centred.get(), 0, vector_count<R>(channels));
-        std::memset(steep.get(), 0, vector_count<R>(channels));
+        for (int64_t v = 0; v < vector_count<R>(channels); ++v) centred[v] = steep[v] = 0;
         for_each_tile<R>(channels, [&](const auto& tile) {
             for (int v = 0; v < std::decay_t<decltype(tile)>::vectors; ++v) {
                 const Vec<R> values = tile.load(p, v);

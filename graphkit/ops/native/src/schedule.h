@@ -98,7 +98,7 @@ template <class R> struct Local {
 };
 
 // First row whose position ptr[row] + row is at least `position`.
-inline int64_t first_row(const Index& ptr, int64_t rows, int64_t position) {
+GK_NOINLINE inline int64_t first_row(const Index& ptr, int64_t rows, int64_t position) {
     int64_t low = 0, high = rows;
     while (low < high) {
         const int64_t middle = (low + high) / 2;

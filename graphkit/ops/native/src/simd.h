@@ -76,10 +76,14 @@ template <class R> GK_INLINE R sum_lanes(Vec<R> v) {
 }
 
 template <class R> GK_INLINE bool any(IntVec<R> mask) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi64_mask(bit_cast<__m512i>(mask), bit_cast<__m512i>(mask)) != 0;
+#elif defined(__AVX2__)
+    return _mm256_testz_si256(bit_cast<__m256i>(mask), bit_cast<__m256i>(mask)) == 0;
+#else
     const BitVec<double> words = bit_cast<BitVec<double>>(mask);
-    uint64_t seen = 0;
-    for (int i = 0; i < kLanes<double>; ++i) seen |= words[i];
-    return seen != 0;
+    return (words[0] | words[1]) != 0;
+#endif
 }
 
 // --- 16-bit floats -----------------------------------------------------------------------------------------
@@ -153,6 +157,22 @@ template <class T> GK_INLINE void store(T* to, Vec<Accumulator<T>> value) {
     } else {
         std::memcpy(to, &value, sizeof(value));
     }
+}
+
+// Past the caches, for results that are larger than they are: a plain store would first read what it overwrites.
+// `to` is aligned to the vector.  stream_fence comes before another thread reads.
+template <class T> GK_INLINE void stream(T* to, Vec<Accumulator<T>> value) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) > 2) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bit_cast<__m512i>(value));
+#elif defined(__AVX2__)
+    if constexpr (sizeof(T) > 2) return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bit_cast<__m256i>(value));
+#endif
+    store(to, value);
+}
+GK_INLINE void stream_fence() {
+#if defined(__AVX2__)
+    _mm_sfence();
+#endif
 }
 
 // The first `count` lanes, zeros behind them.

@@ -1,9 +1,10 @@
 // The softmax-weighted sum of a row's values in one pass: out = sum w u, w = softmax(t u).
 //
-// Edges go through a block that stays in the first-level cache: values and their maximum first, then one
-// rescaling of the state and the exponentials (Milakov and Gimelshein, "Online normalizer calculation for
-// softmax", 2018).  Values are kept as sign(t) u, so that the extreme value is the largest; exponents are
-// t (u - extreme), which is exact where it matters even when |t u| is 10^4.
+// Exponents are taken relative to one of the row's own values, t (u - reference), which is exact where it matters
+// even when |t u| is 10^4.  The reference starts as the first value; whenever an exponent exceeds a small limit,
+// that value becomes the reference and the sums are scaled down (the online softmax of Milakov and Gimelshein,
+// "Online normalizer calculation for softmax", 2018, with rare instead of constant rescaling).  The sum of
+// exponentials always contains the reference's 1, so it neither underflows nor overflows.
 //
 // powermean uses the same kernel on logarithms of messages.
 #pragma once
@@ -14,95 +15,93 @@
 namespace graphkit {
 namespace GK_ISA {
 
-constexpr int kBlock = 32;  // edges; 32 x 64 floats = 8 KiB
+// Exponents beyond the limit would cost accuracy (their rounding error grows with their size).
+constexpr int kExponentLimit = 8;
 
 template <class Source, class Finish> struct OnlineSoftmax {
     using R = typename Source::R;
     using Real = R;
     template <class Tile> struct State {
-        Vec<R> top[Tile::vectors];  // largest sign(t) u
-        Vec<R> den[Tile::vectors];  // sum of exp(t (u - extreme))
-        Vec<R> num[Tile::vectors];  // the same, times sign(t) u
+        Vec<R> reference[Tile::vectors];
+        Vec<R> den[Tile::vectors];  // sum of exp(t (u - reference))
+        Vec<R> num[Tile::vectors];  // the same, times u
     };
     Source source;
     const R* t;
     Finish writer;
 
     template <class Tile> GK_INLINE bool wants(const Tile& tile) const { return GK_ISA::wants(writer, tile, 0); }
-    static GK_INLINE Vec<R> sign(Vec<R> t) { return t < Vec<R>{} ? splat(R(-1)) : splat(R(1)); }
 
     template <class Tile>
     GK_NOINLINE void accumulate(State<Tile>& state, const Tile& tile, int64_t, int64_t begin, int64_t end,
-                              const Local<R>&) const {
+                                const Local<R>&) const {
         constexpr int V = Tile::vectors;
-        Vec<R> block[kBlock][V];
-        Vec<R> top[V], den[V], num[V], signs[V], slope[V];
-        GK_UNROLL for (int v = 0; v < V; ++v) {
-            const Vec<R> tv = tile.load(t, v);
-            signs[v] = sign(tv);
-            slope[v] = tv * signs[v];
-            top[v] = splat(-R(__builtin_inf()));
-            den[v] = num[v] = Vec<R>{};
+        const Vec<R> limit = splat(R(kExponentLimit));
+        Vec<R> reference[V] = {}, den[V] = {}, num[V] = {}, tv[V];
+        GK_UNROLL for (int v = 0; v < V; ++v) tv[v] = tile.load(t, v);
+        if (begin < end) {
+            source.prefetch(tile, begin);
+            source.message(tile, begin, num);
+            GK_UNROLL for (int v = 0; v < V; ++v) {
+                reference[v] = num[v];
+                den[v] = R(1) + (num[v] - num[v]);  // NaN for a message that is not finite
+            }
         }
-        for (int64_t start = begin; start < end; start += kBlock) {
-            const int count = static_cast<int>(end - start < kBlock ? end - start : kBlock);
-            Vec<R> peak[V];
-            GK_UNROLL for (int v = 0; v < V; ++v) peak[v] = top[v];
-            for (int i = 0; i < count; ++i) {
-                source.prefetch(tile, start + i);
-                Vec<R> u[V];
-                source.message(tile, start + i, u);
+        for (int64_t k = begin + 1; k < end; ++k) {
+            source.prefetch(tile, k);
+            Vec<R> u[V], exponent[V], peak = limit;
+            source.message(tile, k, u);
+            GK_UNROLL for (int v = 0; v < V; ++v) {
+                exponent[v] = tv[v] * (u[v] - reference[v]);
+                peak = larger<R>(peak, exponent[v]);
+            }
+            if (__builtin_expect(any<R>(peak > limit), 0)) {
                 GK_UNROLL for (int v = 0; v < V; ++v) {
-                    block[i][v] = u[v] * signs[v];
-                    peak[v] = larger<R>(block[i][v], peak[v]);
+                    const IntVec<R> beyond = exponent[v] > limit;
+                    const Vec<R> scale = beyond ? exp<R>(-exponent[v]) : splat(R(1));
+                    den[v] *= scale;
+                    num[v] *= scale;
+                    reference[v] = beyond ? u[v] : reference[v];
+                    exponent[v] = tv[v] * (u[v] - reference[v]);
                 }
             }
             GK_UNROLL for (int v = 0; v < V; ++v) {
-                if (start > begin) {
-                    const Vec<R> scale = exp<R>(slope[v] * (top[v] - peak[v]));
-                    den[v] *= scale;
-                    num[v] *= scale;
-                }
-                top[v] = peak[v];
-            }
-            for (int i = 0; i < count; ++i) {
-                GK_UNROLL for (int v = 0; v < V; ++v) {
-                    const Vec<R> w = exp<R>(slope[v] * (block[i][v] - top[v]));
-                    den[v] += w;
-                    num[v] += w * block[i][v];
-                }
+                const Vec<R> w = exp<R>(exponent[v]);
+                den[v] += w;
+                num[v] += w * u[v];
             }
         }
         GK_UNROLL for (int v = 0; v < V; ++v) {
-            state.top[v] = top[v];
+            state.reference[v] = reference[v];
             state.den[v] = den[v];
             state.num[v] = num[v];
         }
     }
 
-    template <class Tile> GK_NOINLINE void combine(State<Tile>& state, const State<Tile>& other, const Tile& tile) const {
+    template <class Tile>
+    GK_NOINLINE void combine(State<Tile>& state, const State<Tile>& other, const Tile& tile) const {
         for (int v = 0; v < Tile::vectors; ++v) {
-            const Vec<R> tv = tile.load(t, v);
-            const Vec<R> slope = tv * sign(tv);
-            const Vec<R> top = larger<R>(state.top[v], other.top[v]);
-            const Vec<R> left = exp<R>(slope * (state.top[v] - top));
-            const Vec<R> right = exp<R>(slope * (other.top[v] - top));
+            const Vec<R> gap = tile.load(t, v) * (other.reference[v] - state.reference[v]);
+            const IntVec<R> beyond = gap > Vec<R>{};
+            const Vec<R> scale = exp<R>(beyond ? -gap : gap);
+            const Vec<R> left = beyond ? scale : splat(R(1)), right = beyond ? splat(R(1)) : scale;
             state.den[v] = state.den[v] * left + other.den[v] * right;
             state.num[v] = state.num[v] * left + other.num[v] * right;
-            state.top[v] = top;
+            state.reference[v] = beyond ? other.reference[v] : state.reference[v];
         }
     }
 
     template <class Tile>
     GK_NOINLINE void finish(const State<Tile>& state, const Tile& tile, int64_t row, int64_t begin, int64_t end,
-                          const Local<R>&) const {
+                            const Local<R>&) const {
         if (begin == end) return writer.empty(tile, row);
-        for (int v = 0; v < Tile::vectors; ++v) {
-            const Vec<R> tv = tile.load(t, v);
-            const Vec<R> mean = sign(tv) * state.num[v] / state.den[v];
-            const Vec<R> lse = tv * sign(tv) * state.top[v] + log<R>(state.den[v]);
-            writer.write(tile, row, v, end - begin, mean, lse, tile.valid());
-        }
+        for (int v = 0; v < Tile::vectors; ++v) write(state, tile, row, v, end - begin, tile.valid());
+    }
+    template <class Tile>
+    GK_INLINE void write(const State<Tile>& state, const Tile& tile, int64_t row, int v, int64_t degree,
+                         IntVec<R> lanes) const {
+        const Vec<R> lse = tile.load(t, v) * state.reference[v] + log<R>(state.den[v]);
+        writer.write(tile, row, v, degree, state.num[v] / state.den[v], lse, lanes);
     }
 };
 
@@ -175,12 +174,8 @@ template <class Source, class Finish> struct NodeSoftmax {
                                         int64_t end, const Local<R>& local) const {
         typename OnlineSoftmax<Source, Finish>::template State<Tile> state;
         exact.accumulate(state, tile, row, begin, end, local);
-        for (int v = 0; v < Tile::vectors; ++v) {
-            const Vec<R> tv = tile.load(exact.t, v);
-            const Vec<R> sign = exact.sign(tv);
-            exact.writer.write(tile, row, v, end - begin, sign * state.num[v] / state.den[v],
-                               tv * sign * state.top[v] + log<R>(state.den[v]), (sums.den[v] < kUnderflow<R>) & tile.valid());
-        }
+        for (int v = 0; v < Tile::vectors; ++v)
+            exact.write(state, tile, row, v, end - begin, (sums.den[v] < kUnderflow<R>) & tile.valid());
     }
 };
 
