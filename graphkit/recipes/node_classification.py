@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch_geometric.data import Data, Dataset
+from torch_geometric.data import Dataset
 from torch_geometric.transforms import NormalizeFeatures
 
 from graphkit.datasets import load
 from graphkit.recipes.models import ModelConfig
 from graphkit.train import JSONLTracker, NodeClassification, Summary, TrainConfig, repeat
-from graphkit.train.tasks import call_on_graph
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,6 @@ class RunConfig:
         seeds: number of runs, with the seeds SEED, SEED + 1, ... Where a data set has several fixed splits,
             run number i uses split i.
         normalize_features: divide each node's features by their sum.
-        feature_dropout: probability of setting an input feature to zero while training.
         out: the folder for the table, the records and the checkpoints; default: results/DATASET-MODEL.
         resume: go on from the checkpoints in that folder.
     """
@@ -37,7 +32,6 @@ class RunConfig:
     root: str | None = None
     seeds: int = 1
     normalize_features: bool = True
-    feature_dropout: float = 0.8
     out: str | None = None
     resume: bool = False
 
@@ -73,19 +67,13 @@ def run(what: RunConfig, model: ModelConfig, training: TrainConfig) -> RunReport
     out = Path(what.out or f"results/{what.dataset.lower()}-{model.model}")
     records = out / "results.jsonl"
     first = training.seed
-
-    def forward(network: nn.Module, graph: Data) -> Tensor:
-        dropped = copy.copy(graph)
-        dropped.x = F.dropout(graph.x, what.feature_dropout, network.training)
-        return call_on_graph(network, dropped)
-
     summary = repeat(
         lambda: model.build(dataset.num_features, dataset.num_classes),
         data,
         training,
         range(first, first + what.seeds),
         name=f"{model.model} on {what.dataset}",
-        task=lambda seed: NodeClassification((seed - first) % splits, forward=forward),
+        task=lambda seed: NodeClassification(split_index=(seed - first) % splits),
         trackers=[JSONLTracker(records, model.model)],
         checkpoint_dir=out / "checkpoints",
         resume=what.resume,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch_geometric.data import Data, InMemoryDataset
 
 from graphkit.recipes import node_classification
@@ -43,9 +41,9 @@ def test_each_seed_has_its_split_and_features_are_normalized(tmp_path: Path, mon
         opened.append(Planted(transform))
         return opened[-1]
 
-    def task(split_index: int, forward: Callable[[nn.Module, Data], Tensor]) -> NodeClassification:
+    def task(split_index: int) -> NodeClassification:
         splits.append(split_index)
-        return NodeClassification(split_index, forward=forward)
+        return NodeClassification(split_index)
 
     monkeypatch.setattr(node_classification, "load", load)
     monkeypatch.setattr(node_classification, "NodeClassification", task)
