@@ -24,14 +24,15 @@ $(VENV)/.torch: constraints.txt
 	@touch $@
 
 $(VENV)/.package: $(VENV)/.torch $(NATIVE)
-	@echo "Installing graphkit into $(VENV); its kernels take some minutes to compile the first time ..."
+	@echo "Installing graphkit into $(VENV); compiling takes some minutes at first ..."
 	$(PIP) --editable '.[all]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.package
-	@echo "Installing the development tools into $(VENV) ..."
+# This installs all that .package does, so that kernels are not compiled twice.
+$(VENV)/.dev: $(VENV)/.torch $(NATIVE)
+	@echo "Installing graphkit and the development tools into $(VENV); compiling takes some minutes at first ..."
 	$(PIP) --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.package $@
 
 # torch-scatter compiles against the installed torch (about 7 minutes on 2 cores).
 $(VENV)/.interop: $(VENV)/.dev
