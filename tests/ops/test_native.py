@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import Tensor
 
 from graphkit.ops import native
-from graphkit.ops.native import library
+from tests.ops.native_cases import (
+    Case,
+    assert_near,
+    double,
+    edges_of,
+    naive_message,
+    naive_power_mean,
+    naive_softmax,
+    per_row,
+    slope_of,
+)
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=f"native kernels: {native.why_not()}")
 
@@ -20,78 +26,7 @@ TYPES = [(torch.float32, torch.int32), (torch.float32, torch.int64), (torch.floa
 TYPES += [(torch.bfloat16, torch.int64), (torch.float16, torch.int32)]
 TYPE_NAMES = [f"{dtype}-{index}".replace("torch.", "") for dtype, index in TYPES]
 WIDTHS = {torch.float32: (1, 3, 8, 16, 17, 64, 100), torch.float64: (1, 8, 17, 64)}
-TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11, torch.bfloat16: 2e-2, torch.float16: 3e-3}
 POWERS = (0.0, 1e-8, 1e-4, 0.3, 1.0, 2.5, -1.0, 20.0, -20.0, 1e4)
-
-
-class Case:
-    """A multigraph with a hub, isolated nodes and self loops; sources and targets may differ in number."""
-
-    def __init__(self, num_src: int = 40, num_dst: int = 30, num_edges: int = 300, seed: int = 0) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        self.generator = generator
-        self.num_src, self.num_dst, self.num_edges = num_src, num_dst, num_edges
-        self.src = torch.randint(0, max(num_src - 3, 1), (num_edges,), generator=generator)
-        self.dst = torch.randint(0, max(num_dst - 3, 1), (num_edges,), generator=generator)
-        self.dst[: num_edges // 4] = num_dst // 2
-        self.src[num_edges // 8 : num_edges // 3] = num_src // 3
-
-    def forms(self, index_dtype: torch.dtype) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        csc = native.sort_edges(self.dst, self.src, self.num_dst, self.num_src, index_dtype)
-        csr = native.sort_edges(self.src, self.dst, self.num_src, self.num_dst, index_dtype)
-        return csc, csr
-
-    def normal(self, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-        return torch.randn(*shape, generator=self.generator, dtype=torch.float64).to(dtype)
-
-
-def naive_message(case: Case, x: Tensor, edge: Tensor | None, message: str, eps: float) -> Tensor:
-    m = x[case.src]
-    if edge is not None and edge.dim() == 1:
-        edge = edge[:, None]
-    if message == "mul":
-        return m if edge is None else m * edge
-    if message == "add_relu":
-        return torch.relu(m if edge is None else m + edge) + eps
-    return m
-
-
-def per_row(case: Case, m: Tensor, reduce) -> Tensor:
-    rows = [m[case.dst == i] for i in range(case.num_dst)]
-    return torch.stack([reduce(row) if len(row) else m.new_zeros(m.shape[1]) for row in rows])
-
-
-def naive_softmax(m: Tensor, t: Tensor) -> Tensor:
-    return (torch.softmax(t * m, 0) * m).sum(0)
-
-
-def naive_power_mean(m: Tensor, p: Tensor) -> Tensor:
-    """``(mean m^p)^(1/p)``; for small p around the geometric mean, where ``mean m^p - 1`` would cancel."""
-    safe = torch.where(p == 0, torch.ones_like(p), p)
-    log_m = m.log()
-    log_n = torch.tensor(float(len(m)), dtype=torch.float64).log()
-    power = ((safe * log_m).logsumexp(0) - log_n) / safe
-    mean = log_m.mean(0)
-    small = torch.where(p.abs() < 0.5, safe, torch.ones_like(p))
-    near_zero = mean + torch.log1p(torch.expm1(small * (log_m - mean)).mean(0)) / small
-    return torch.where(p == 0, mean, torch.where(p.abs() < 0.5, near_zero, power)).exp()
-
-
-def edges_of(case: Case, kind: str, channels: int, dtype: torch.dtype) -> Tensor | None:
-    if kind == "none":
-        return None
-    shape = (case.num_edges,) if kind == "scalar" else (case.num_edges, channels)
-    return case.normal(*shape, dtype=dtype)
-
-
-def double(value: Tensor | None) -> Tensor | None:
-    return None if value is None else value.detach().to(torch.float64, copy=True).requires_grad_()
-
-
-def assert_near(got: Tensor, expected: Tensor, dtype: torch.dtype, factor: float = 1.0) -> None:
-    scale = expected.abs().max().clamp(min=1.0).item() if expected.numel() else 1.0
-    tolerance = TOLERANCE[dtype] * factor
-    torch.testing.assert_close(got.double(), expected.double(), rtol=tolerance, atol=tolerance * scale)
 
 
 MESSAGES = [("copy", "none"), ("mul", "scalar"), ("mul", "channels")]
@@ -225,20 +160,6 @@ def test_powermean(message: str, kind: str, dtype: torch.dtype, path: int) -> No
             assert_near(gx[:, steep], xd.grad[:, steep], dtype, 1e3 if dtype == torch.float32 else 1e5)
             if edge is not None and edge.dim() == 2:
                 assert_near(gedge[:, ~steep], ed.grad[:, ~steep], dtype, 20.0)
-
-
-def slope_of(m: Tensor, p: Tensor) -> Tensor:
-    """d log M_p / d p = KL(w || uniform) / p^2; for small p around p = 0, where that would cancel."""
-    log_m = m.log()
-    log_w = torch.log_softmax(p * log_m, 0)
-    kl = (log_w.exp() * (log_w + torch.tensor(float(len(m)), dtype=torch.float64).log())).sum(0)
-    d = log_m - log_m.mean(0)
-    series = (d**2).mean(0) / 2 + p * (d**3).mean(0) / 3
-    safe = torch.where(p.abs() < 1e-6, torch.ones_like(p), p)
-    growth = torch.expm1(safe * d)
-    excess = (growth - safe * d).mean(0)
-    near_zero = (d * growth).mean(0) / (1 + excess) / safe - torch.log1p(excess) / safe**2
-    return torch.where(p.abs() < 1e-6, series, torch.where(p.abs() < 0.5, near_zero, kl / safe**2))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -419,105 +340,3 @@ def test_sizes_of_zero_and_one(shape: tuple[int, int, int], channels: int) -> No
             assert not gt.any()
         gx, _ = native.powermean_aggregate_backward(g, x, *csr, edge, t, power, "add_relu", 0.5, need)
         assert num_edges or not gx.any()
-
-
-_ISA_SCRIPT = """
-import sys, torch
-sys.path.insert(0, sys.argv[2])
-from tests.ops.test_native import Case
-from graphkit.ops import native
-case = Case()
-csc, csr = case.forms(torch.int32)
-found = []
-for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-    x = case.normal(case.num_src, 37, dtype=dtype)
-    edge = case.normal(case.num_edges, 37, dtype=dtype)
-    g = case.normal(case.num_dst, 37, dtype=dtype)
-    t = torch.linspace(-2, 3, 37, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
-    results = []
-    for e in (None, edge):
-        out, ties = native.gather_reduce(x, *csc, e, "add_relu", "max", 0.5)
-        results += [out, native.gather_reduce_backward(g, x, *csr, e, out, ties, "add_relu", "max", 0.5, False)[0]]
-        out, lse = native.softmax_aggregate(x, *csc, e, t, "add_relu", 0.5)
-        results += [out, *native.softmax_aggregate_backward(
-            g, x, *csr, e, t, out, lse, "add_relu", 0.5, False, False)[::2]]
-        out, slope = native.powermean_aggregate(x, *csc, e, t, "add_relu", 0.5)
-        results += [out, slope, native.powermean_aggregate_backward(g, x, *csr, e, t, out, "add_relu", 0.5, False)[0]]
-    found.append((dtype, results))
-torch.save((native.build_info().split(",")[0], found), sys.argv[1])
-"""
-
-
-def test_every_instruction_set_gives_the_same_to_rounding(tmp_path) -> None:
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    found = []
-    for isa in ("", "avx2", "baseline"):
-        file = tmp_path / f"results{isa}.pt"
-        environment = {**os.environ, "GRAPHKIT_NATIVE_ISA": isa}
-        command = [sys.executable, "-W", "ignore", "-c", _ISA_SCRIPT, str(file), root]
-        subprocess.run(command, env=environment, check=True, cwd=root)
-        found.append(torch.load(file))
-    best, *lower = found
-    assert lower[-1][0] == "baseline"
-    for _, groups in lower:
-        for (dtype, expected), (_, results) in zip(best[1], groups, strict=True):
-            for a, b in zip(expected, results, strict=True):
-                assert_near(b, a, dtype)
-
-
-def test_sort_edges_is_a_stable_sort() -> None:
-    generator = torch.Generator().manual_seed(1)
-    for num_keys, num_others, edges in ((1, 1, 5), (7, 3, 100), (1000, 2000, 3000), (5, 5, 0)):
-        key = torch.randint(0, num_keys, (edges,), generator=generator)
-        other = torch.randint(0, num_others, (edges,), generator=generator)
-        for sorted_input in (False, True):
-            keys = key.sort().values if sorted_input else key
-            for dtype in (torch.int32, torch.int64):
-                ptr, index, perm = native.sort_edges(keys, other, num_keys, num_others, dtype)
-                expected = torch.sort(keys, stable=True).indices
-                assert ptr.dtype == index.dtype == perm.dtype == dtype
-                assert torch.equal(perm.long(), expected)
-                assert torch.equal(index.long(), other[expected])
-                counts = torch.bincount(keys, minlength=num_keys)
-                assert torch.equal(ptr.long(), torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)]))
-
-
-@pytest.mark.parametrize("value", [-1, 10, 2**31, -(2**63), 2**63 - 1])
-@pytest.mark.parametrize("which", ["key", "other"])
-@pytest.mark.parametrize("dtype", [torch.int32, torch.int64], ids=str)
-def test_sort_edges_names_the_bad_value(which: str, value: int, dtype: torch.dtype) -> None:
-    key, other = torch.arange(10), torch.arange(10).flip(0)
-    (key if which == "key" else other)[6] = value
-    with pytest.raises(native.IndexOutOfRange, match=rf"{which}\[6\] is {value}, .*\[0, 10\)") as caught:
-        native.sort_edges(key, other, 10, 10, dtype)
-    error = caught.value
-    assert (error.which, error.position, error.value, error.limit) == (which, 6, value, 10)
-
-
-def test_a_missing_or_wrong_library_is_reported(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv(library.LIBRARY_VARIABLE, str(tmp_path / "nothing.so"))
-    library._loaded.cache_clear()
-    try:
-        assert not library.available()
-        assert "nothing.so" in library.why_not() or str(tmp_path) in library.why_not()
-        assert library.build_info() == ""
-        with pytest.raises(RuntimeError, match="not available"):
-            library.load()
-        file = tmp_path / "broken.so"
-        file.write_bytes(b"not a library")
-        monkeypatch.setenv(library.LIBRARY_VARIABLE, str(file))
-        library._loaded.cache_clear()
-        assert "does not load" in library.why_not()
-    finally:
-        monkeypatch.undo()
-        library._loaded.cache_clear()
-    assert library.available()
-
-
-def test_another_interface_version_is_refused(monkeypatch) -> None:
-    path = library._loaded().path
-    assert path is not None
-    monkeypatch.setattr(library, "ABI_VERSION", library.ABI_VERSION + 1)
-    refused = library._open(path)
-    assert refused.library is None
-    assert "interface version" in refused.reason

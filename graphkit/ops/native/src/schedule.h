@@ -47,7 +47,7 @@ inline void advise_huge_pages(void* data, int64_t bytes) {
 // A plain array; standard containers would let the linker share code between instruction sets.
 template <class T> class Buffer {
   public:
-    explicit Buffer(int64_t size) {
+    explicit Buffer(int64_t size) : size_(size > 0 ? size : 0) {
         if (size <= 0) return;
         const int64_t bytes = (size * int64_t(sizeof(T)) + 63) / 64 * 64;
         data_ = static_cast<T*>(std::aligned_alloc(bytes >= 2 * kHugePage ? kHugePage : 64,
@@ -63,8 +63,13 @@ template <class T> class Buffer {
     T* get() const { return data_; }
     T& operator[](int64_t i) const { return data_[i]; }
 
+    void clear() const {
+        if (size_ > 0) std::memset(data_, 0, size_ * sizeof(T));
+    }
+
   private:
     T* data_ = nullptr;
+    int64_t size_;
 };
 
 // body(i) for i in 0:count, in any order, on `threads` threads.
@@ -156,7 +161,7 @@ void run_rows(const Kernel& kernel, const Args& args, typename Kernel::Real* sum
 
     const int64_t slots = tasks + pieces;
     Buffer<R> partial(sums != nullptr ? (slots + hub_count) * lanes : 0);
-    if (sums != nullptr) std::memset(partial.get(), 0, (slots + hub_count) * lanes * sizeof(R));
+    partial.clear();
     const int64_t tile_count = vector_count<R>(channels);  // an upper bound
     Buffer<StateSlot<Kernel>> states(pieces * tile_count);
 

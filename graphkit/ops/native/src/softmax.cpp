@@ -241,7 +241,7 @@ template <class T> void node_backward(const Args& args) {
     const T* grad = static_cast<const T*>(args.grad);
     const Buffer<R> extreme(channels), table(args.nodes * channels * 2);
     const Buffer<uint8_t> flagged(args.nodes);
-    std::memset(flagged.get(), 0, args.nodes);
+    flagged.clear();
     column_extreme<R>(args, args.rows, t, extreme.get(), [&](const auto& tile, int64_t row, int v) {
         return messages.lift(tile.load(messages.x + row * channels, v));
     });
