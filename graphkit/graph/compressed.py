@@ -85,7 +85,7 @@ def _compress_torch(key: Tensor, other: Tensor, num_keys: int, num_others: int, 
 
 def _compress(key: Tensor, other: Tensor, num_keys: int, num_others: int, small: bool) -> tuple[Tensor, ...]:
     if key.device.type == "cpu":
-        from graphkit.ops import native  # the library loads on first use, never at import
+        from graphkit import native  # the library loads on first use, never at import
 
         if native.available():
             dtype = torch.int32 if small else torch.int64

@@ -57,7 +57,7 @@ def backend(name: str) -> Iterator[None]:
 
 def backend_status() -> dict[str, tuple[bool, str]]:
     """For each backend whether it is on, and why (not). ``graphkit doctor`` prints it."""
-    from graphkit.ops import native
+    from graphkit import native
     from graphkit.ops import triton as triton_backend
 
     native_on = native.available()
@@ -73,7 +73,7 @@ def backend_status() -> dict[str, tuple[bool, str]]:
 @torch.compiler.assume_constant_result
 def _is_on(name: str) -> bool:
     if name == "native":
-        from graphkit.ops import native
+        from graphkit import native
 
         return native.available()
     from graphkit.ops import triton as triton_backend

@@ -30,7 +30,7 @@ _GRAD = f"Tensor grad, {_GRAPH}"
 
 def _module(backend: str) -> ModuleType:
     if backend == "native":
-        from graphkit.ops import native
+        from graphkit import native
 
         return native
     if backend == "triton":

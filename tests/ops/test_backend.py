@@ -69,7 +69,7 @@ def test_backward_runs_on_the_backend_of_its_forward(monkeypatch: pytest.MonkeyP
 
 
 def test_falls_back_to_torch_with_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from graphkit.ops import native
+    from graphkit import native
 
     x = torch.rand(8, 2)
     expected = ops.softmax_aggregate(x, square_graph())

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphkit.ops import native
-from tests.ops.native_cases import (
+from graphkit import native
+from tests.native.cases import (
     Case,
     assert_near,
     double,
@@ -87,10 +87,7 @@ def test_softmax(message: str, kind: str, index_dtype: torch.dtype, dtype: torch
         m = naive_message(case, xd, ed, message, eps)
         degree = csc[0].diff()
         expected = torch.stack(
-            [
-                naive_softmax(m[case.dst == i], td) if degree[i] else m.new_zeros(channels)
-                for i in range(case.num_dst)
-            ]
+            [naive_softmax(m[case.dst == i], td) if degree[i] else m.new_zeros(channels) for i in range(case.num_dst)]
         )
         assert_near(out, expected, dtype)
         assert (lse[degree == 0] == -torch.inf).all()
@@ -277,9 +274,7 @@ def test_rows_longer_than_a_task_and_many_threads_give_the_same_bits() -> None:
         for reduce in ("sum", "max"):
             for e, message in ((None, "copy"), (weight, "mul"), (edge, "add_relu")):
                 out, ties = native.gather_reduce(x, *csc, e, message, reduce, 0.1)
-                grads = native.gather_reduce_backward(
-                    g, x, *csr, e, out, ties, message, reduce, 0.1, e is not None
-                )
+                grads = native.gather_reduce_backward(g, x, *csr, e, out, ties, message, reduce, 0.1, e is not None)
                 results += [out, ties, *grads]
         for e in (None, weight, edge):
             out, lse = native.softmax_aggregate(x, *csc, e, t, "add_relu", 0.1)
@@ -329,9 +324,7 @@ def test_sizes_of_zero_and_one(shape: tuple[int, int, int], channels: int) -> No
             assert not total.any()
             assert not out.any()
             assert not power.any()
-        gx, gedge, gt = native.softmax_aggregate_backward(
-            g, x, *csr, edge, t, out, lse, "add_relu", 0.5, False, need
-        )
+        gx, gedge, gt = native.softmax_aggregate_backward(g, x, *csr, edge, t, out, lse, "add_relu", 0.5, False, need)
         assert gx.shape == x.shape
         assert gt.shape == (channels,)
         assert gedge is None or gedge.shape == edge.shape

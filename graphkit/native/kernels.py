@@ -15,7 +15,7 @@ import struct
 import torch
 from torch import Tensor
 
-from graphkit.ops.native.library import load
+from graphkit.native.library import load
 
 __all__ = [
     "gather_reduce",

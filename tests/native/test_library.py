@@ -9,17 +9,17 @@ import sys
 import pytest
 import torch
 
-from graphkit.ops import native
-from graphkit.ops.native import library
-from tests.ops.native_cases import assert_near
+from graphkit import native
+from graphkit.native import library
+from tests.native.cases import assert_near
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=f"native kernels: {native.why_not()}")
 
 _ISA_SCRIPT = """
 import sys, torch
 sys.path.insert(0, sys.argv[2])
-from tests.ops.native_cases import Case
-from graphkit.ops import native
+from tests.native.cases import Case
+from graphkit import native
 case = Case()
 csc, csr = case.forms(torch.int32)
 found = []

@@ -4,12 +4,12 @@ The library has no dependency on torch's or Python's headers, so one binary serv
 the kernels for several instruction sets and picks the best one at run time; ``GRAPHKIT_NATIVE_ISA=avx2`` or
 ``baseline`` forces a lower one, ``GRAPHKIT_NATIVE_LIBRARY`` names another library file.
 
->>> from graphkit.ops import native
+>>> from graphkit import native
 >>> native.available() or native.why_not() != ""
 True
 """
 
-from graphkit.ops.native.kernels import (
+from graphkit.native.kernels import (
     gather_reduce,
     gather_reduce_backward,
     powermean_aggregate,
@@ -17,8 +17,8 @@ from graphkit.ops.native.kernels import (
     softmax_aggregate,
     softmax_aggregate_backward,
 )
-from graphkit.ops.native.library import ABI_VERSION, available, build_info, why_not
-from graphkit.ops.native.sorting import IndexOutOfRange, sort_edges
+from graphkit.native.library import ABI_VERSION, available, build_info, why_not
+from graphkit.native.sorting import IndexOutOfRange, sort_edges
 
 __all__ = [
     "ABI_VERSION",
