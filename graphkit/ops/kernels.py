@@ -42,115 +42,17 @@ def _module(backend: str) -> ModuleType:
     return torch_backend
 
 
-def _or_empty(value: Tensor | None, like: Tensor) -> Tensor:
-    """Operators return tensors; an empty one stands for "not asked for"."""
-    return like.new_empty(0) if value is None else value
+def _define(name: str, schema: str, fake: Callable[..., tuple[Tensor, ...]]) -> None:
+    """Make the operator ``graphkit::name``; its last argument is the backend whose function ``name`` runs it."""
 
+    def run(*args: Any) -> tuple[Tensor, ...]:
+        results = getattr(_module(args[-1]), name)(*args[:-1])
+        # Operators return tensors; an empty one stands for "not asked for".
+        return tuple(args[0].new_empty(0) if result is None else result for result in results)
 
-def _gather_reduce(
-    x: Tensor,
-    ptr: Tensor,
-    index: Tensor,
-    perm: Tensor,
-    edge: Tensor | None,
-    message: str,
-    reduce: str,
-    eps: float,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    out, ties = _module(backend).gather_reduce(x, ptr, index, perm, edge, message, reduce, eps)
-    return out, _or_empty(ties, ptr)
-
-
-def _gather_reduce_backward(
-    grad: Tensor,
-    x: Tensor,
-    ptr: Tensor,
-    index: Tensor,
-    perm: Tensor,
-    edge: Tensor | None,
-    out: Tensor | None,
-    ties: Tensor | None,
-    message: str,
-    reduce: str,
-    eps: float,
-    need_edge: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    gx, gedge = _module(backend).gather_reduce_backward(
-        grad, x, ptr, index, perm, edge, out, ties, message, reduce, eps, need_edge
-    )
-    return gx, _or_empty(gedge, x)
-
-
-def _softmax_aggregate(
-    x: Tensor,
-    ptr: Tensor,
-    index: Tensor,
-    perm: Tensor,
-    edge: Tensor | None,
-    t: Tensor,
-    message: str,
-    eps: float,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    return _module(backend).softmax_aggregate(x, ptr, index, perm, edge, t, message, eps)
-
-
-def _softmax_aggregate_backward(
-    grad: Tensor,
-    x: Tensor,
-    ptr: Tensor,
-    index: Tensor,
-    perm: Tensor,
-    edge: Tensor | None,
-    t: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    message: str,
-    eps: float,
-    semi_grad: bool,
-    need_edge: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor]:
-    gx, gedge, gt = _module(backend).softmax_aggregate_backward(
-        grad, x, ptr, index, perm, edge, t, out, lse, message, eps, semi_grad, need_edge
-    )
-    return gx, _or_empty(gedge, x), gt
-
-
-def _powermean_aggregate(
-    x: Tensor,
-    ptr: Tensor,
-    index: Tensor,
-    perm: Tensor,
-    edge: Tensor | None,
-    p: Tensor,
-    message: str,
-    eps: float,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    return _module(backend).powermean_aggregate(x, ptr, index, perm, edge, p, message, eps)
-
-
-def _powermean_aggregate_backward(
-    grad: Tensor,
-    x: Tensor,
-    ptr: Tensor,
-    index: Tensor,
-    perm: Tensor,
-    edge: Tensor | None,
-    p: Tensor,
-    out: Tensor,
-    message: str,
-    eps: float,
-    need_edge: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    gx, gedge = _module(backend).powermean_aggregate_backward(
-        grad, x, ptr, index, perm, edge, p, out, message, eps, need_edge
-    )
-    return gx, _or_empty(gedge, x)
+    _LIBRARY.define(f"{name}{schema}")
+    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"graphkit::{name}", fake, lib=_LIBRARY)
 
 
 def _rows(x: Tensor, ptr: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -161,26 +63,18 @@ def _like_edge(x: Tensor, edge: Tensor | None, need_edge: bool) -> Tensor:
     return torch.empty_like(edge) if need_edge and edge is not None else x.new_empty(0)
 
 
-def _define(name: str, schema: str, impl: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    _LIBRARY.define(f"{name}{schema}")
-    _LIBRARY.impl(name, impl, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"graphkit::{name}", fake, lib=_LIBRARY)
-
-
 _define(
     "gather_reduce",
     f"({_GRAPH}, str message, str reduce, float eps, str backend) -> (Tensor, Tensor)",
-    _gather_reduce,
     lambda x, ptr, index, perm, edge, message, reduce, eps, backend: (
         _rows(x, ptr),
-        _rows(x, ptr, torch.int32) if reduce in ("min", "max") else ptr.new_empty(0),
+        _rows(x, ptr, torch.int32) if reduce in ("min", "max") else x.new_empty(0),
     ),
 )
 _define(
     "gather_reduce_backward",
     f"({_GRAD}, Tensor? out, Tensor? ties, str message, str reduce, float eps, bool need_edge, str backend)"
     " -> (Tensor, Tensor)",
-    _gather_reduce_backward,
     lambda grad, x, ptr, index, perm, edge, out, ties, message, reduce, eps, need_edge, backend: (
         torch.empty_like(x),
         _like_edge(x, edge, need_edge),
@@ -189,7 +83,6 @@ _define(
 _define(
     "softmax_aggregate",
     f"({_GRAPH}, Tensor t, str message, float eps, str backend) -> (Tensor, Tensor)",
-    _softmax_aggregate,
     lambda x, ptr, index, perm, edge, t, message, eps, backend: (
         _rows(x, ptr),
         _rows(x, ptr, accumulator(x.dtype)),
@@ -199,7 +92,6 @@ _define(
     "softmax_aggregate_backward",
     f"({_GRAD}, Tensor t, Tensor out, Tensor lse, str message, float eps, bool semi_grad, bool need_edge,"
     " str backend) -> (Tensor, Tensor, Tensor)",
-    _softmax_aggregate_backward,
     lambda grad, x, ptr, index, perm, edge, t, out, lse, message, eps, semi_grad, need_edge, backend: (
         torch.empty_like(x),
         _like_edge(x, edge, need_edge),
@@ -209,7 +101,6 @@ _define(
 _define(
     "powermean_aggregate",
     f"({_GRAPH}, Tensor p, str message, float eps, str backend) -> (Tensor, Tensor)",
-    _powermean_aggregate,
     lambda x, ptr, index, perm, edge, p, message, eps, backend: (
         _rows(x, ptr),
         _rows(x, ptr, accumulator(x.dtype)),
@@ -218,7 +109,6 @@ _define(
 _define(
     "powermean_aggregate_backward",
     f"({_GRAD}, Tensor p, Tensor out, str message, float eps, bool need_edge, str backend) -> (Tensor, Tensor)",
-    _powermean_aggregate_backward,
     lambda grad, x, ptr, index, perm, edge, p, out, message, eps, need_edge, backend: (
         torch.empty_like(x),
         _like_edge(x, edge, need_edge),
