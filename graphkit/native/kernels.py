@@ -178,9 +178,7 @@ def softmax_aggregate(
     rows, channels = ptr.shape[0] - 1, x.shape[1]
     out = x.new_empty((rows, channels))
     lse = x.new_empty((rows, channels), dtype=_accumulator(x))
-    _run(
-        _SOFTMAX, x, x.shape[0], ptr, index, perm, edge, message, eps, (out, lse, None), exponent=t, path=path
-    )
+    _run(_SOFTMAX, x, x.shape[0], ptr, index, perm, edge, message, eps, (out, lse, None), exponent=t, path=path)
     return out, lse
 
 
