@@ -36,10 +36,10 @@ $(VENV)/.dev: $(VENV)/.torch $(NATIVE)
 
 # torch-scatter compiles against the installed torch (about 7 minutes on 2 cores).
 $(VENV)/.interop: $(VENV)/.dev
-	@echo "Building torch-scatter and installing DGL into $(VENV); this takes some minutes once ..."
+	@echo "Building torch-scatter and installing DGL and OGB into $(VENV); this takes some minutes once ..."
 	$(PIP) setuptools wheel
 	$(PIP) --no-build-isolation torch-scatter
-	$(PIP) dgl
+	$(PIP) dgl ogb
 	@touch $@
 
 install: $(VENV)/.package  ## Install graphkit and what its commands need into .venv
@@ -55,7 +55,7 @@ lint: $(VENV)/.dev
 test: lint  ## Lint, type-check and run every test but the interop ones
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-test-interop: $(VENV)/.interop  ## Compare with torch_scatter and DGL (builds torch-scatter once)
+test-interop: $(VENV)/.interop  ## Compare with torch_scatter, DGL and OGB (builds torch-scatter once)
 	DGLBACKEND=pytorch $(BIN)/python -m pytest -m interop tests
 
 bench: $(VENV)/.interop  ## Time graphkit against PyG, torch_scatter and DGL (ARGS=--write records it)

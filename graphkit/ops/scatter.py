@@ -70,6 +70,8 @@ def segment(src: Tensor, ptr: Tensor, reduce: str = "sum", dim: int = 0) -> Tens
         ValueError: if ``ptr`` is no valid pointer over E rows, or ``reduce`` is unknown.
 
     Example:
+        >>> import torch
+        >>> from graphkit import ops
         >>> ops.segment(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 2, 2, 3]), "mean").tolist()
         [1.5, 0.0, 3.0]
     """
@@ -89,6 +91,8 @@ def segment_logsumexp(
         dim_size: number of segments for ``index``.
 
     Example:
+        >>> import torch
+        >>> from graphkit import ops
         >>> ops.segment_logsumexp(torch.zeros(3), torch.tensor([0, 0, 1])).exp().tolist()
         [2.0, 1.0]
     """
@@ -111,6 +115,8 @@ def segment_softmax(
         dim_size: number of segments for ``index``.
 
     Example:
+        >>> import torch
+        >>> from graphkit import ops
         >>> ops.segment_softmax(torch.zeros(3), torch.tensor([0, 0, 1])).tolist()
         [0.5, 0.5, 1.0]
     """
@@ -125,6 +131,8 @@ def segment_argmax(
     """The first row of each segment that attains its maximum, per feature: int64 ``[S, *features]``, -1 if empty.
 
     Example:
+        >>> import torch
+        >>> from graphkit import ops
         >>> ops.segment_argmax(torch.tensor([1.0, 5.0, 5.0]), torch.tensor([0, 2, 2])).tolist()
         [0, -1, 1]
     """
@@ -162,6 +170,8 @@ def segment_topk(
         :class:`TopK`; ``values`` is differentiable.
 
     Example:
+        >>> import torch
+        >>> from graphkit import ops
         >>> ops.segment_topk(torch.tensor([1.0, 3.0, 2.0]), 2, torch.tensor([0, 0, 1])).indices.tolist()
         [[1, 0], [2, -1]]
     """

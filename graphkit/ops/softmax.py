@@ -64,8 +64,8 @@ def softmax_aggregate(
         >>> from graphkit import Graph, ops
         >>> g = Graph.from_edge_index(torch.tensor([[0, 1], [2, 2]]))
         >>> x = torch.tensor([[0.0], [1.0], [9.0]])
-        >>> ops.softmax_aggregate(x, g, t=0.0)[2].item()
-        0.5
+        >>> [round(ops.softmax_aggregate(x, g, t=t)[2].item(), 3) for t in (0.0, 1.0, 100.0)]
+        [0.5, 0.731, 1.0]
     """
     graph = check_graph(graph)
     x = check_features(x, graph.num_src, "x", "source node", graph.device)

@@ -68,6 +68,7 @@ def test_parameter_counts(name):
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
 
 
+@pytest.mark.interop
 def test_parameter_count_with_ogbs_encoders():
     encoders = pytest.importorskip("ogb.graphproppred.mol_encoder")
     args, kwargs, expected = PUBLISHED["ogbg-molhiv"]

@@ -43,6 +43,7 @@ def test_build_encoder():
     assert build_encoder(lambda width: nn.Linear(7, width), 4)(torch.ones(2, 7)).shape == (2, 4)
 
 
+@pytest.mark.interop
 def test_equals_ogb():
     encoders = pytest.importorskip("ogb.graphproppred.mol_encoder")
     theirs = encoders.BondEncoder(8)
