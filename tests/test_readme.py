@@ -16,7 +16,7 @@ TEXT = (ROOT / "README.md").read_text()
 
 def test_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    assert len(example.strip().splitlines()) == 9
+    assert len(example.strip().splitlines()) == 8
     exec(example, {})
     printed = capsys.readouterr().out
     assert printed.startswith("GENConv(34, 16, aggr=")
