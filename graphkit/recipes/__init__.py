@@ -1,0 +1,1 @@
+"""Whole experiments: the networks to compare, the demonstration and ``graphkit train``."""
