@@ -34,9 +34,11 @@ class Measurement:
 def interleave(contenders: dict[str, Callable[[], object]], rounds: int, inner: int = 1) -> dict[str, Measurement]:
     """Time each contender once per round, in turn, so that a busy machine disturbs all of them alike.
 
-    There is no round to warm up: the median of three or more leaves a slow first one out.
+    Each runs once before, untimed.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
+    for run in contenders.values():
+        run()
     for _ in range(rounds):
         for name, run in contenders.items():
             gc.collect()
