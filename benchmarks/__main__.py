@@ -22,6 +22,8 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=50_000)
     parser.add_argument("--edges", type=int, default=1_000_000)
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--graphs", nargs="+", choices=["uniform", "power law"], default=["uniform", "power law"])
+    parser.add_argument("--match", default="", help="only operators whose name contains this")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the operator table; the layer table takes 4x")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=["operators", "layers"], help="measure one table")
@@ -33,7 +35,8 @@ def main() -> None:
     print(machine(), flush=True)
     parts = []
     if args.only != "layers":
-        parts += ["## Operators", "", *operator_table(args.nodes, args.edges, args.widths, args.rounds), ""]
+        table = operator_table(args.nodes, args.edges, args.widths, args.rounds, args.graphs, args.match)
+        parts += ["## Operators", "", *table, ""]
     if args.only != "operators":
         parts += ["## Layers on small graphs", "", *layer_table(4 * args.rounds), ""]
     head = [

@@ -171,13 +171,12 @@ def contenders(case: Case, graph: Graph) -> dict[str, Contender]:
         out["PyG"] = without
     else:
         out["PyG"] = pyg
-    out.update(_dgl(case, graph))
     if case.aggregate is _sum and case.edge is None:
         csr = torch.sparse_csr_tensor(
             graph.csc.ptr, graph.csc.index, torch.ones(graph.num_edges), size=graph.size[::-1], check_invariants=False
         )
         out["torch CSR product"] = lambda x, edge, parameter: csr @ x
-    return out
+    return out | _dgl(case, graph)
 
 
 def _dgl(case: Case, graph: Graph) -> dict[str, Contender]:
