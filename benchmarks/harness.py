@@ -41,11 +41,11 @@ def interleave(contenders: dict[str, Callable[[], object]], rounds: int, inner: 
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     last = dict.fromkeys(contenders, 0.0)
+    gc.collect()
     for run in contenders.values():
         run()
     for _ in range(rounds):
         for name, run in contenders.items():
-            gc.collect()
             if last[name] < 0.5:
                 run()
             start = time.perf_counter()
