@@ -1,0 +1,1 @@
+"""One module per family of data sets. Each has a table ``ENTRIES`` of names and functions that open them."""
