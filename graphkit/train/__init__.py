@@ -1,12 +1,21 @@
-"""Training: :class:`Trainer` (back-propagation), what it reports, and where it writes."""
+"""Training: :class:`Trainer` (back-propagation), what it trains for, what it reports, and where it writes."""
 
 from __future__ import annotations
 
 from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.train.config import TrainConfig
+from graphkit.train.distributed import Share, current_share, distributed
 from graphkit.train.results import EpochRecord, RunResult, Summary
-from graphkit.train.tasks import NodeClassification, Task, accuracy
-from graphkit.train.trackers import JSONLTracker, Tracker, read_jsonl
+from graphkit.train.tasks import (
+    GraphPrediction,
+    LinkPrediction,
+    NodeClassification,
+    Task,
+    accuracy,
+    hits,
+    summed_loss,
+)
+from graphkit.train.trackers import JSONLTracker, TensorBoardTracker, Tracker, WandbTracker, make_trackers, read_jsonl
 from graphkit.train.trainer import Trainer, repeat
 
 __all__ = [
@@ -15,12 +24,22 @@ __all__ = [
     "repeat",
     "Task",
     "NodeClassification",
+    "GraphPrediction",
+    "LinkPrediction",
     "accuracy",
+    "hits",
+    "summed_loss",
+    "distributed",
+    "current_share",
+    "Share",
     "EpochRecord",
     "RunResult",
     "Summary",
     "Tracker",
     "JSONLTracker",
+    "TensorBoardTracker",
+    "WandbTracker",
+    "make_trackers",
     "read_jsonl",
     "save_checkpoint",
     "load_checkpoint",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -16,18 +16,22 @@ class EpochRecord:
     Args:
         seed: of the run.
         epoch: counted from 1.
-        loss: training loss of the epoch's step (dropout on).
-        train: training score after the step (dropout off).
-        val: validation score after the step.
+        loss: training loss over the epoch's steps (dropout on).
+        train: training score after the epoch (dropout off); None if it was not evaluated.
+        val: validation score after the epoch, or None.
         seconds: wall-clock time of the epoch, evaluation included.
+        test: test score after the epoch, where asked for.
+        metrics: further scores, by names like ``"val/Hits@50"``.
     """
 
     seed: int
     epoch: int
     loss: float
-    train: float
-    val: float
+    train: float | None
+    val: float | None
     seconds: float
+    test: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class RunResult:
         seconds: wall-clock time of all epochs.
         num_parameters: trainable numbers in the model.
         history: every epoch.
+        metrics: further scores of that epoch, by names like ``"test/Hits@50"``.
     """
 
     seed: int
@@ -52,6 +57,7 @@ class RunResult:
     seconds: float
     num_parameters: int
     history: tuple[EpochRecord, ...]
+    metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:

@@ -2,64 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch_geometric import seed_everything
-from torch_geometric.data import Data
 from tqdm import tqdm
 
-from graphkit.train.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
+from graphkit.train.checkpoint import load_newest, save_checkpoint
 from graphkit.train.config import TrainConfig
+from graphkit.train.diagnose import bad_gradient, culprit
+from graphkit.train.distributed import Share, current_share
 from graphkit.train.results import EpochRecord, RunResult, Summary
+from graphkit.train.schedule import MakeOptimizer, make_ema, make_optimizer, make_scheduler, step_scheduler
+from graphkit.train.state import Progress, TrainState, versions
+from graphkit.train.sync_norm import synchronize_batch_norm
 from graphkit.train.tasks import NodeClassification, Task
 from graphkit.train.trackers import Tracker
 
-# A run may be resumed with more epochs, on another device, or with another look of the progress bar.
-_MAY_DIFFER = frozenset({"epochs", "device", "progress", "checkpoint_every"})
-
-
-@dataclass
-class _Progress:
-    """How far a run has come: everything about it that is not in the model or the optimiser."""
-
-    history: list[EpochRecord]
-    best_epoch: int
-    best_val: float
-    best_weights: dict[str, Tensor]
-
-    def update(self, record: EpochRecord, model: nn.Module) -> bool:
-        """Takes in an epoch; True if it is the best so far (a tie does not displace the earlier one)."""
-        self.history.append(record)
-        better = len(self.history) == 1 or record.val > self.best_val
-        if better:
-            self.best_epoch, self.best_val = record.epoch, record.val
-            self.best_weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
-        return better
-
-    def done(self, config: TrainConfig) -> bool:
-        epochs = len(self.history)
-        waited_too_long = config.patience is not None and epochs - self.best_epoch >= config.patience
-        return epochs >= config.epochs or (epochs > 0 and waited_too_long)
-
 
 class Trainer:
-    """Trains a model by back-propagation, one step on the whole graph per epoch.
+    """Trains a model by back-propagation, on whole graphs or batch by batch, in one process or in many.
 
-    After each step the model is scored on the training and validation nodes. When the epochs are over, or
-    ``patience`` of them have gone by without a better validation score, the weights of the best validation
-    epoch (the first, if several tie) are put back and the test nodes are scored, once. No label outside the
-    training nodes enters a gradient.
+    After each epoch (or every ``eval_every``) the model is scored on the training and validation data. When the epochs
+    are over, or ``patience`` of them have gone by without a better validation score, the weights of the best validation
+    epoch (the first, if several tie) are put back and the test data are scored. No label outside the training data
+    enters a gradient.
 
-    The same seed gives the same weights, bit for bit, on the same machine and number of threads; so does a
-    run that was interrupted and resumed from its checkpoint.
+    The same seed gives the same weights, bit for bit, on the same machine and number of threads; so does a run that was
+    killed and resumed from its checkpoint.
+
+    Under ``torchrun`` and :func:`~graphkit.train.distributed.distributed` each process takes its share of every batch.
+    A step's loss is the sum over the labels of all processes divided by their number, and batch norms see the rows of
+    all processes, so that the numbers are those of one process with the same batches. Files, trackers and the progress
+    bar belong to the first process.
 
     Args:
         model: the network, trained in place.
@@ -68,8 +50,8 @@ class Trainer:
         optimizer: makes the optimiser from the model's parameters; default: Adam with ``config.lr`` and
             ``config.weight_decay``.
         trackers: told about every epoch.
-        checkpoint_dir: where ``last.pt`` (every ``config.checkpoint_every`` epochs and at the end) and
-            ``best.pt`` (weights, at the end) go; None writes none.
+        checkpoint_dir: where ``last.pt`` (every ``config.checkpoint_every`` epochs and at the end), ``previous.pt``
+            (the one before it) and ``best.pt`` (weights, at the end) go; None writes none.
 
     Example:
         >>> from torch_geometric.nn.models import GCN
@@ -87,7 +69,7 @@ class Trainer:
         config: TrainConfig | None = None,
         *,
         task: Task | None = None,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+        optimizer: MakeOptimizer | None = None,
         trackers: Sequence[Tracker] = (),
         checkpoint_dir: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -98,148 +80,220 @@ class Trainer:
         self.trackers = tuple(trackers)
         self.checkpoint_dir = None if checkpoint_dir is None else Path(checkpoint_dir)
 
-    def fit(self, data: Data, *, resume: bool = False) -> RunResult:
+    def fit(self, data: Any, *, resume: bool | str | os.PathLike[str] = False) -> RunResult:
         """Trains on ``data`` and leaves the model with its best weights, in evaluation mode.
 
         Sets the seeds of Python, NumPy and torch to ``config.seed``.
 
         Args:
-            data: the graph, as the task needs it.
-            resume: go on from ``checkpoint_dir/last.pt`` if it is there.
+            data: what the task needs: a graph, or data sets.
+            resume: True: go on from ``checkpoint_dir/last.pt`` if it is there, or from ``previous.pt`` if that is
+                damaged; a path: go on from that checkpoint.
 
         Raises:
             ValueError: if the data lack something, or the checkpoint is damaged or of another configuration.
-            FloatingPointError: if the loss becomes NaN or infinite.
+            FileNotFoundError: if ``resume`` is a path and there is no file.
+            FloatingPointError: if the loss or a gradient becomes NaN or infinite.
         """
-        self.task.check(data)
-        seed_everything(self.config.seed)
-        device = self.config.torch_device()
+        config, share, device = self.config, current_share(), self.config.torch_device()
         self.model.to(device)
-        data = data.to(device)
-        optimizer = self._make_optimizer()
-        progress = _Progress(history=[], best_epoch=0, best_val=float("-inf"), best_weights={})
-        if resume and self.checkpoint_dir is not None and (self.checkpoint_dir / "last.pt").exists():
-            progress = self._restore(self.checkpoint_dir / "last.pt", optimizer)
-        for tracker in self.trackers:
-            tracker.start(asdict(self.config), len(progress.history))
-        self._run_epochs(data, optimizer, progress)
-        self._save(progress, optimizer)
+        data = self.task.prepare(data, device)
+        seed_everything(config.seed)
+        if share.size > 1:
+            synchronize_batch_norm(self.model)
+            share.same_weights(self.model)
+            # What the processes draw for themselves (dropout) must differ; what they share comes from generators.
+            torch.manual_seed(config.seed + 1_000_003 * share.rank)
+        optimizer = make_optimizer(self.model, config, self.optimizer)
+        state = TrainState(
+            self.model, optimizer, make_scheduler(optimizer, config), make_ema(self.model, config), Progress()
+        )
+        if config.compile:
+            self.model.compile()
+        self._resume(state, resume, share)
+        trackers = self.trackers if share.first else ()
+        for tracker in trackers:
+            tracker.start(asdict(config), len(state.progress.history))
+        self._run_epochs(data, state, share, trackers)
+        self._save(state, share)
 
-        self.model.load_state_dict(progress.best_weights)
-        test = self._scores(data, ("test",))["test"]
+        progress = state.progress
         best = progress.history[progress.best_epoch - 1]
+        self.model.load_state_dict(progress.best_weights)
+        final = {"test": best.test} if best.test is not None else self._scores(self.model, data, ("test",))
+        metrics = best.metrics | {key: value for key, value in final.items() if key not in ("train", "val", "test")}
         result = RunResult(
-            seed=self.config.seed,
+            seed=config.seed,
             best_epoch=best.epoch,
-            train=best.train,
-            val=best.val,
-            test=test,
+            train=_known(best.train),
+            val=_known(best.val),
+            test=_known(final["test"]),
             seconds=sum(record.seconds for record in progress.history),
             num_parameters=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
             history=tuple(progress.history),
+            metrics=metrics,
         )
-        if self.checkpoint_dir is not None:
-            best_file = {"epoch": best.epoch, "val": best.val, "config": asdict(self.config)}
-            save_checkpoint(self.checkpoint_dir / "best.pt", {**best_file, "model": progress.best_weights})
-        for tracker in self.trackers:
+        if self.checkpoint_dir is not None and share.first:
+            content = {"epoch": best.epoch, "val": best.val, "config": asdict(config), "versions": versions()}
+            save_checkpoint(self.checkpoint_dir / "best.pt", {**content, "model": progress.best_weights})
+        for tracker in trackers:
             tracker.finish(result)
         return result
 
     @torch.no_grad()
-    def predict_scores(self, data: Data) -> Tensor:
+    def predict_scores(self, data: Any) -> Any:
         """The model's output for ``data``, e.g. logits ``[N, C]``, in evaluation mode."""
         self.model.eval()
-        return self.task.predict(self.model, data.to(self.config.torch_device()))
+        return self.task.predict(self.model, data)
 
-    def _make_optimizer(self) -> Optimizer:
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        if self.optimizer is not None:
-            return self.optimizer(parameters)
-        return torch.optim.Adam(parameters, lr=self.config.lr, weight_decay=self.config.weight_decay)
-
-    def _run_epochs(self, data: Data, optimizer: Optimizer, progress: _Progress) -> None:
-        config = self.config
+    def _run_epochs(self, data: Any, state: TrainState, share: Share, trackers: Sequence[Tracker]) -> None:
+        config, progress = self.config, state.progress
+        hidden = None if config.progress is None else not config.progress
         bar = tqdm(
             total=config.epochs,
             initial=len(progress.history),
             desc=f"{type(self.model).__name__}, seed {config.seed}",
             unit="epoch",
-            disable=None if config.progress is None else not config.progress,
+            disable=hidden if share.first else True,
             dynamic_ncols=True,
         )
         with bar:
             while not progress.done(config):
-                record = self._epoch(data, optimizer, len(progress.history) + 1)
-                progress.update(record, self.model)
-                for tracker in self.trackers:
+                record = self._epoch(data, state, len(progress.history) + 1, share)
+                progress.update(record, state.scored)
+                step_scheduler(state.scheduler, record.val)
+                for tracker in trackers:
                     tracker.log(record)
                 if record.epoch % config.checkpoint_every == 0:
-                    self._save(progress, optimizer)
-                bar.set_postfix(loss=f"{record.loss:.3f}", val=f"{record.val:.3f}", refresh=False)
+                    self._save(state, share)
+                val = "" if record.val is None else f"{record.val:.3f}"
+                bar.set_postfix(loss=f"{record.loss:.3f}", val=val, refresh=False)
                 bar.update()
 
-    def _epoch(self, data: Data, optimizer: Optimizer, epoch: int) -> EpochRecord:
+    def _epoch(self, data: Any, state: TrainState, epoch: int, share: Share) -> EpochRecord:
         start = time.perf_counter()
+        # A generator of its own per epoch: the order of the data is the same in all processes and after a resume.
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+        batches = itertools.islice(self.task.batches(data, generator), self.config.limit_batches)
+        total = torch.zeros(2, dtype=torch.float64)
+        for number, group in enumerate(_groups(batches, self.config.accumulate), start=1):
+            total += self._step(group, state, f"epoch {epoch}, step {number}", share)
+        if total[1] == 0:
+            raise ValueError(f"data: got no known training label in epoch {epoch}, expected at least one")
+        scores: dict[str, float] = {}
+        if epoch % self.config.eval_every == 0 or epoch == self.config.epochs:
+            splits = ("train", "val", "test") if self.config.test_every else ("train", "val")
+            scores = self._scores(state.scored, data, splits)
+        # One clock for all, as it decides when max_minutes are over.
+        seconds = share.broadcast(time.perf_counter() - start)
+        main = {split: scores.pop(split, None) for split in ("train", "val", "test")}
+        loss = float(total[0] / total[1])
+        return EpochRecord(self.config.seed, epoch, loss, main["train"], main["val"], seconds, main["test"], scores)
+
+    def _step(self, group: Sequence[Any], state: TrainState, where: str, share: Share) -> Tensor:
+        """One step of the optimiser on some batches; the summed loss and the number of labels, of all processes."""
+        device = self.config.torch_device()
         self.model.train()
-        optimizer.zero_grad(set_to_none=True)
-        loss = self.task.loss(self.model, data)
-        loss.backward()
-        value = loss.item()
-        if not abs(value) < float("inf"):
+        state.optimizer.zero_grad(set_to_none=True)
+        local = torch.zeros(2, dtype=torch.float64)
+        broken: tuple[Any, Tensor] | None = None
+        for item in group:
+            batch = item.to(device) if hasattr(item, "to") else item
+            random = torch.get_rng_state()
+            with self._autocast():
+                loss, count = self.task.loss(self.model, batch)
+            if broken is None and not bool(loss.detach().isfinite()):
+                broken = (batch, random)
+            loss.backward()
+            local += torch.tensor([float(loss.detach()), float(count)], dtype=torch.float64)
+        total = share.sum(local.to(device) if share.size > 1 else local).cpu()
+        if not bool(total.isfinite().all()):
+            self._stop(broken, float(total[0] / total[1]), where, share)
+        if total[1] == 0:
+            return total
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        share.add_gradients(parameters, float(total[1]))
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not bool(norm.isfinite()):
             raise FloatingPointError(
-                f"loss: got {value} in epoch {epoch} with seed {self.config.seed}, expected a finite number; "
-                f"the weights are still those after epoch {epoch - 1}; try a learning rate below "
-                f"{self.config.lr}"
+                f"gradient: got {float(norm)} in {where} with seed {self.config.seed}, expected a finite number; the "
+                f"gradient of parameter '{bad_gradient(self.model)}' is the first that is not; {self._remedy()}"
             )
-        optimizer.step()
-        scores = self._scores(data, ("train", "val"))
-        seconds = time.perf_counter() - start
-        return EpochRecord(self.config.seed, epoch, value, scores["train"], scores["val"], seconds)
+        if self.config.clip_grad is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.clip_grad, norm)
+        state.optimizer.step()
+        if state.ema is not None:
+            state.ema.update_parameters(self.model)
+        return total
+
+    def _stop(self, broken: tuple[Any, Tensor] | None, value: float, where: str, share: Share) -> None:
+        if broken is None:
+            found = "it arose in another process"
+        else:
+            batch, random = broken
+            torch.set_rng_state(random)
+            synchronous = share.size > 1  # the other processes are not there to answer a batch norm's question
+            found = "run it in one process to see where"
+            if not synchronous:
+                found = culprit(self.model, lambda: self.task.loss(self.model, batch))
+        raise FloatingPointError(
+            f"loss: got {value} in {where} with seed {self.config.seed}, expected a finite number; {found}; "
+            f"{self._remedy()}"
+        )
+
+    def _remedy(self) -> str:
+        last = None if self.checkpoint_dir is None else self.checkpoint_dir / "last.pt"
+        kept = (
+            f"the last good checkpoint is '{last}'" if last is not None and last.exists() else "there is no checkpoint"
+        )
+        return f"the model still has the weights before this step, {kept}; try a learning rate below {self.config.lr}"
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.config.torch_device().type, dtype=torch.bfloat16, enabled=self.config.amp)
 
     @torch.no_grad()
-    def _scores(self, data: Data, splits: tuple[str, ...]) -> dict[str, float]:
-        self.model.eval()
-        return self.task.scores(self.model, data, splits)
+    def _scores(self, model: nn.Module, data: Any, splits: tuple[str, ...]) -> dict[str, float]:
+        model.eval()
+        with self._autocast():
+            return dict(self.task.scores(model, data, splits))
 
-    def _save(self, progress: _Progress, optimizer: Optimizer) -> None:
+    def _save(self, state: TrainState, share: Share) -> None:
         if self.checkpoint_dir is None:
             return
-        content: dict[str, Any] = {
-            "config": asdict(self.config),
-            "model": self.model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "random": random_state(),
-            "history": [asdict(record) for record in progress.history],
-            "best": {
-                "epoch": progress.best_epoch,
-                "val": progress.best_val,
-                "weights": progress.best_weights,
-            },
-        }
-        save_checkpoint(self.checkpoint_dir / "last.pt", content)
+        content = state.to_checkpoint(self.config, share)
+        if share.first:
+            save_checkpoint(self.checkpoint_dir / "last.pt", content, keep=self.checkpoint_dir / "previous.pt")
 
-    def _restore(self, path: Path, optimizer: Optimizer) -> _Progress:
-        content = load_checkpoint(path)
-        ours = asdict(self.config)
-        changed = [key for key in ours if key not in _MAY_DIFFER and content["config"].get(key) != ours[key]]
-        if changed:
-            there = ", ".join(f"{key}={content['config'].get(key)!r}" for key in changed)
-            here = ", ".join(f"{key}={ours[key]!r}" for key in changed)
-            raise ValueError(
-                f"checkpoint '{path}' was made with {there}, this run has {here}: use the same values, or "
-                "delete the file to start anew"
-            )
-        self.model.load_state_dict(content["model"])
-        optimizer.load_state_dict(content["optimizer"])
-        set_random_state(content["random"])
-        best = content["best"]
-        history = [EpochRecord(**record) for record in content["history"]]
-        return _Progress(history, best["epoch"], best["val"], best["weights"])
+    def _resume(self, state: TrainState, resume: bool | str | os.PathLike[str], share: Share) -> None:
+        if not resume or (resume is True and self.checkpoint_dir is None):
+            return
+        if resume is not True:
+            if not Path(resume).is_file():
+                raise FileNotFoundError(f"resume: there is no checkpoint '{resume}'")
+            paths = [Path(resume)]
+        else:
+            folder = Path(self.checkpoint_dir or ".")
+            paths = [folder / "last.pt", folder / "previous.pt"]
+        newest = load_newest(paths)
+        if newest is not None:
+            state.from_checkpoint(*newest, self.config, share)
+
+
+def _groups(batches: Iterable[Any], size: int) -> Iterable[list[Any]]:
+    iterator = iter(batches)
+    while group := list(itertools.islice(iterator, size)):
+        yield group
+
+
+def _known(score: float | None) -> float:
+    assert score is not None  # the chosen epoch was evaluated
+    return score
 
 
 def repeat(
     build: Callable[[], nn.Module],
-    data: Data,
+    data: Any,
     config: TrainConfig,
     seeds: Iterable[int],
     *,
@@ -253,7 +307,7 @@ def repeat(
 
     Args:
         build: makes a model; called right after its seed is set, so that the initial weights depend on it.
-        data: the graph.
+        data: what the task needs.
         config: its ``seed`` is replaced by each of ``seeds``.
         seeds: the runs.
         name: for the summary.

@@ -36,12 +36,12 @@ def test_a_truncated_file_is_refused_by_name(share: float, tmp_path: Path) -> No
 
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     torch.save({"model": {}}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match=r"other\.pt' is no graphkit checkpoint of format 1"):
+    with pytest.raises(ValueError, match=r"other\.pt' is no graphkit checkpoint of format 2"):
         load_checkpoint(tmp_path / "other.pt")
 
 
 def test_code_is_refused(tmp_path: Path) -> None:
-    torch.save({"format": 1, "model": draw}, tmp_path / "code.pt")
+    torch.save({"format": 2, "model": draw}, tmp_path / "code.pt")
     with pytest.raises(ValueError, match="damaged"):
         load_checkpoint(tmp_path / "code.pt")
 

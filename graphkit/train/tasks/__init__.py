@@ -1,0 +1,19 @@
+"""What a network is trained for: labels on nodes, on graphs, and edges to predict."""
+
+from __future__ import annotations
+
+from graphkit.train.tasks.base import Criterion, Task, accuracy, summed_loss
+from graphkit.train.tasks.graph import GraphPrediction
+from graphkit.train.tasks.link import LinkPrediction, hits
+from graphkit.train.tasks.node import NodeClassification
+
+__all__ = [
+    "Task",
+    "NodeClassification",
+    "GraphPrediction",
+    "LinkPrediction",
+    "Criterion",
+    "accuracy",
+    "hits",
+    "summed_loss",
+]
