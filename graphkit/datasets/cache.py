@@ -8,12 +8,14 @@ never mixed with old results, and nothing is fetched from the network unless the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -156,7 +158,8 @@ def open_cached(
                 _link(files, draft / target)
                 if check is not None:
                     check(files)
-                build(str(draft))
+                with quiet_readers():
+                    build(str(draft))
                 draft.rename(folder)
             except Exception as error:
                 if _not_the_files_fault(error):
@@ -165,7 +168,20 @@ def open_cached(
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
         _link(files, folder / target)
-    return build(str(folder))
+    with quiet_readers():
+        return build(str(folder))
+
+
+@contextlib.contextmanager
+def quiet_readers() -> Iterator[None]:
+    """Hides warnings about how PyG and OGB read, which say nothing about the data.
+
+    The arrays of pandas 3 are read-only, and are copied at once; old pickles name scipy's modules of their time.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        warnings.filterwarnings("ignore", message=r"Please import .* from the `scipy\.sparse` namespace")
+        yield
 
 
 def _link(files: Mapping[str, Path], folder: Path) -> None:
@@ -190,7 +206,7 @@ def _link(files: Mapping[str, Path], folder: Path) -> None:
 
 def _not_the_files_fault(error: Exception) -> bool:
     no_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return no_room or isinstance(error, (ImportError, MemoryError))
+    return no_room or isinstance(error, (ImportError, MemoryError, Warning))
 
 
 def _unreadable(dataset: str, files: Mapping[str, Path], error: Exception) -> str:

@@ -29,7 +29,7 @@ def sha256_of(files: Mapping[str, Path]) -> dict[str, str]:
         The sums by the same keys.
     """
     memory = _read()
-    fresh: dict[str, list[object]] = {}
+    fresh: dict[str, object] = {}
     sums: dict[str, str] = {}
     for key, path in files.items():
         place, stamp = str(path.resolve()), _stamp(path)

@@ -11,9 +11,9 @@ import torch
 from graphkit.datasets.families.ogb_scope import import_ogb, ogb_scope
 from graphkit.datasets.integrity import damaged
 
-_node = import_ogb("ogb.nodeproppred")
-_link = import_ogb("ogb.linkproppred")
-_graph = import_ogb("ogb.graphproppred")
+_Node: Any = import_ogb("ogb.nodeproppred").PygNodePropPredDataset
+_Link: Any = import_ogb("ogb.linkproppred").PygLinkPropPredDataset
+_Graph: Any = import_ogb("ogb.graphproppred").PygGraphPropPredDataset
 
 
 class _InScope:
@@ -49,7 +49,7 @@ class _InScope:
             ) from error
 
 
-class PygNodePropPredDataset(_InScope, _node.PygNodePropPredDataset):
+class PygNodePropPredDataset(_InScope, _Node):
     """OGB's class for node properties. The split is always of tensors (OGB leaves some as numpy arrays)."""
 
     def get_idx_split(self, split_type: str | None = None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class PygNodePropPredDataset(_InScope, _node.PygNodePropPredDataset):
         return self._split(super().get_idx_split, split_type)
 
 
-class PygGraphPropPredDataset(_InScope, _graph.PygGraphPropPredDataset):
+class PygGraphPropPredDataset(_InScope, _Graph):
     """OGB's class for graph properties. The split is always of tensors (OGB leaves some as numpy arrays)."""
 
     def get_idx_split(self, split_type: str | None = None) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class PygGraphPropPredDataset(_InScope, _graph.PygGraphPropPredDataset):
         return self._split(super().get_idx_split, split_type)
 
 
-class PygLinkPropPredDataset(_InScope, _link.PygLinkPropPredDataset):
+class PygLinkPropPredDataset(_InScope, _Link):
     """OGB's class for link properties. The split is always of tensors (OGB leaves some as numpy arrays)."""
 
     def get_edge_split(self, split_type: str | None = None) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
 from torch_geometric.data.storage import GlobalStorage
 
+from graphkit.datasets.cache import quiet_readers
+
 _MISSING = object()
 
 
@@ -61,10 +63,8 @@ def ogb_scope() -> Iterator[None]:
     with (
         torch.serialization.safe_globals(new),
         contextlib.redirect_stdout(sys.stderr),
-        warnings.catch_warnings(),
+        quiet_readers(),
     ):
-        # OGB makes tensors of the read-only arrays of pandas 3 and copies them at once.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         yield
 
 

@@ -31,9 +31,9 @@ def _planetoid(name: str) -> Opener:
         target = f"{name}/raw"
         if split == "geom-gcn":
             splits = tuple(f"{key}_split_0.6_0.2_{i}.npz" for i in range(10))
-            folders = (f"Planetoid/{name}/geom-gcn-splits", f"Planetoid/{name}/geom-gcn/raw", f"{name}/geom-gcn/raw")
+            places = (f"Planetoid/{name}/geom-gcn-splits", f"Planetoid/{name}/geom-gcn/raw", f"{name}/geom-gcn/raw")
             urls = tuple(f"{Planetoid.geom_gcn_url}/splits/{file}" for file in splits)
-            groups.append(FileGroup(splits, folders, urls=urls))
+            groups.append(FileGroup(splits, places, urls=urls))
             target = f"{name}/geom-gcn/raw"
         return open_cached(
             key,

@@ -1,4 +1,4 @@
-"""Graphs on which neighbours often differ: WebKB, Wikipedia, Actor (all in Geom-GCN's form) and the heterophilous five."""
+"""Graphs on which neighbours often differ: WebKB, Wikipedia, Actor in Geom-GCN's form, and the heterophilous five."""
 
 from __future__ import annotations
 
