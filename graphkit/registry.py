@@ -248,6 +248,18 @@ register(
     in_channels=8,
 )
 register(
+    "GroupAddRev",
+    "graphkit.nn:GroupAddRev",
+    args=(Build(_GEN, 4, 4, learn_t=True, norm="layer"),),
+    kwargs={"num_groups": 2},
+    kind="block",
+    lacks={
+        "bipartite": "an inverse needs as many outputs as inputs",
+        "lazy": "its convolutions are built before it",
+    },
+    in_channels=8,
+)
+register(
     "DeeperGCN",
     "graphkit.models:DeeperGCN",
     args=(8, 6, 3, 2),
@@ -261,6 +273,15 @@ register(
     "graphkit.models:DeeperGCN",
     args=(8, 6, 3, 2),
     kwargs={"task": "graph", "virtual_node": True, "norm": "layer", "edge_dim": 4, "edge_encoder": "layer"},
+    kind="model",
+    lacks={"bipartite": "the layers update one set of nodes"},
+    edge_dim=4,
+)
+register(
+    "DeeperGCN/reversible",
+    "graphkit.models:DeeperGCN",
+    args=(8, 6, 3, 2),
+    kwargs={"reversible": True, "learn_t": True, "norm": "layer", "edge_dim": 4, "edge_encoder": "both"},
     kind="model",
     lacks={"bipartite": "the layers update one set of nodes"},
     edge_dim=4,

@@ -17,6 +17,7 @@ from graphkit.nn.conv.gen_conv import GENConv
 from graphkit.nn.deepgcn import checkpointed
 from graphkit.nn.encoder import EncoderSpec, build_encoder
 from graphkit.nn.norm import build_norm
+from graphkit.nn.reversible import GroupAddRev
 
 
 class DeeperGCN(nn.Module):
@@ -37,6 +38,13 @@ class DeeperGCN(nn.Module):
     A virtual node holds a vector per graph, which starts as one learnt vector added to all nodes. Before each layer
     but the first, with :math:`u` the layer's input,
     :math:`v \leftarrow \mathrm{drop}(\mathrm{MLP}_l(\sum_i u_i + v))` and :math:`u_i \leftarrow u_i + v`.
+
+    ``reversible=True`` is RevGNN ("Training Graph Neural Networks with 1000 Layers", arXiv 2106.07476): layers that are
+    computed back in the backward pass, so that memory does not grow with depth. Each is a
+    :class:`~graphkit.nn.GroupAddRev` of ``num_groups`` blocks
+    :math:`F_i(h) = \mathrm{conv}_i(m_i \odot \mathrm{relu}(\mathrm{norm}_i(h)))` of width
+    ``hidden_channels / num_groups``, where the dropout mask :math:`m` is drawn once per forward pass for all layers.
+    It is drawn in training only; the published code draws it in evaluation too.
 
     Parameter counts and values are those of the published models; see ``tests/models``. There, biases are always on,
     and ``softmax`` with a fixed ``t`` is what is called ``"softmax_sg"`` here.
@@ -70,6 +78,10 @@ class DeeperGCN(nn.Module):
         pool: ``"mean"``, ``"sum"`` or ``"max"`` of a graph's nodes, for graph tasks.
         ckpt_grad: recompute convolutions in the backward pass instead of keeping their activations: all, or those of
             the given numbers.
+        reversible: reversible layers (``block="res+"`` without virtual node). Edge features are encoded to
+            ``hidden_channels / num_groups``, each group's width, but for ``edge_encoder="both"`` (the published form),
+            where the shared encoder has width ``hidden_channels``.
+        num_groups: groups of channels of a reversible layer.
 
     Shapes:
         x ``[N, *]``, edge_index ``[2, E]`` or anything a layer takes, edge_attr ``[E, *]``, batch ``[N]`` ->
@@ -116,6 +128,8 @@ class DeeperGCN(nn.Module):
         virtual_node: bool = False,
         pool: Literal["mean", "sum", "max"] = "mean",
         ckpt_grad: bool | Sequence[int] = False,
+        reversible: bool = False,
+        num_groups: int = 2,
     ) -> None:
         super().__init__()
         _check_option("task", task, ("node", "link", "graph"))
@@ -126,25 +140,39 @@ class DeeperGCN(nn.Module):
             raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
         if virtual_node and block != "res+":
             raise ValueError(f"'virtual_node' needs block='res+' (got block={block!r})")
+        if reversible and (block != "res+" or virtual_node or ckpt_grad):
+            raise ValueError("'reversible' needs block='res+' and neither 'virtual_node' nor 'ckpt_grad'")
+        if reversible and (num_groups < 2 or hidden_channels % num_groups):
+            raise ValueError(f"'num_groups' must be at least 2 and divide {hidden_channels} (got {num_groups})")
         self.task = task
         self.block = block
+        self.reversible = reversible
         self.dropout = dropout
         self.pool = pool
         every = range(num_layers) if ckpt_grad is True else ckpt_grad or ()
         self.ckpt_layers = frozenset(every)
 
+        width = hidden_channels // num_groups if reversible else hidden_channels
+        shared_width = hidden_channels if edge_encoder == "both" else width
         self.encoder = build_encoder(in_channels, hidden_channels)
-        self.edge_encoder = build_encoder(None if edge_encoder == "layer" else edge_dim, hidden_channels)
+        self.edge_encoder = build_encoder(None if edge_encoder == "layer" else edge_dim, shared_width)
         per_layer = {"shared": None, "layer": edge_dim, "both": hidden_channels}[edge_encoder]
-        self.convs = nn.ModuleList(
-            GENConv(
-                hidden_channels, hidden_channels, aggr, t=t, learn_t=learn_t, p=p, learn_p=learn_p, y=y,
-                learn_y=learn_y, msg_norm=msg_norm, learn_msg_scale=learn_msg_scale, norm=norm, num_layers=mlp_layers,
-                bias=True, edge_encoder=False if per_layer is None else build_encoder(per_layer, hidden_channels),
-            )
-            for _ in range(num_layers)
-        )  # fmt: skip
-        self.norms = nn.ModuleList(build_norm(norm, hidden_channels) for _ in range(num_layers))
+
+        def conv() -> GENConv:
+            return GENConv(
+                width, width, aggr, t=t, learn_t=learn_t, p=p, learn_p=learn_p, y=y, learn_y=learn_y,
+                msg_norm=msg_norm, learn_msg_scale=learn_msg_scale, norm=norm, num_layers=mlp_layers, bias=True,
+                edge_encoder=False if per_layer is None else build_encoder(per_layer, width),
+            )  # fmt: skip
+
+        def coupled() -> GroupAddRev:
+            groups = (_PreActivation(build_norm(norm, width), conv()) for _ in range(num_groups))
+            return GroupAddRev(nn.ModuleList(groups))
+
+        self.convs = nn.ModuleList(coupled() if reversible else conv() for _ in range(num_layers))
+        # Reversible layers have their norms inside and leave the last one.
+        norms = 1 if reversible else num_layers
+        self.norms = nn.ModuleList(build_norm(norm, hidden_channels) for _ in range(norms))
         self.virtual_node = nn.Parameter(torch.zeros(1, hidden_channels)) if virtual_node else None
         if virtual_node:
             mlps = (_virtual_node_mlp(hidden_channels, norm) for _ in range(num_layers - 1))
@@ -185,7 +213,9 @@ class DeeperGCN(nn.Module):
         h = self.encoder(x)
         if edge_attr is not None:
             edge_attr = self.edge_encoder(edge_attr)
-        if self.block == "res+":
+        if self.reversible:
+            h = self._coupled(h, graph, edge_attr)
+        elif self.block == "res+":
             h = self._res_plus(h, graph, edge_attr, groups)
         else:
             h = self._post_activation(h, graph, edge_attr)
@@ -206,6 +236,15 @@ class DeeperGCN(nn.Module):
                 virtual = self._drop(self.virtual_node_mlps[layer - 1](total))
                 u = u + virtual.index_select(0, groups.edge_index[1])
             h = h + self._conv(layer, u, graph, edge_attr)
+        return self._finish(h)
+
+    def _coupled(self, h: Tensor, graph: Graph, edge_attr: Tensor | None) -> Tensor:
+        mask = self._drop(torch.ones_like(h)) if self.training and self.dropout > 0 else None
+        for conv in self.convs:
+            h = conv(h, graph, mask, edge_attr=edge_attr)
+        return self._finish(h)
+
+    def _finish(self, h: Tensor) -> Tensor:
         h = self.norms[-1](h)
         return self._drop(h if self.task == "graph" else F.relu(h))
 
@@ -225,6 +264,23 @@ class DeeperGCN(nn.Module):
 
     def _drop(self, h: Tensor) -> Tensor:
         return F.dropout(h, p=self.dropout, training=self.training)
+
+
+class _PreActivation(nn.Module):
+    """One group of a reversible layer: norm, ReLU, the given dropout mask, convolution."""
+
+    def __init__(self, norm: nn.Module, conv: GENConv) -> None:
+        super().__init__()
+        self.norm = norm
+        self.conv = conv
+
+    def reset_parameters(self) -> None:
+        reset(self.norm)
+        reset(self.conv)
+
+    def forward(self, h: Tensor, graph: Graph, mask: Tensor | None, edge_attr: Tensor | None = None) -> Tensor:
+        h = F.relu(self.norm(h))
+        return self.conv(h if mask is None else h * mask, graph, edge_attr)
 
 
 def _virtual_node_mlp(channels: int, norm: str) -> nn.Sequential:

@@ -10,6 +10,7 @@ from graphkit.nn.conv import FusedMessagePassing, GENConv
 from graphkit.nn.deepgcn import DeepGCNLayer
 from graphkit.nn.encoder import CategoricalEncoder
 from graphkit.nn.norm import MessageNorm
+from graphkit.nn.reversible import GroupAddRev
 
 __all__ = [
     "CategoricalEncoder",
@@ -17,6 +18,7 @@ __all__ = [
     "DegreeScaledAggregation",
     "FusedMessagePassing",
     "GENConv",
+    "GroupAddRev",
     "MessageNorm",
     "PowerMeanAggregation",
     "SoftmaxAggregation",

@@ -111,7 +111,7 @@ def checkpointed(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """Call ``module`` without keeping its activations; the recomputation leaves its buffers alone."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _lent_buffers(module)
+        return nullcontext(), lent_buffers(module)
 
     if torch.compiler.is_compiling():  # compiled, buffers are written once, after everything else
         return checkpoint(module, *args, use_reentrant=False, **kwargs)
@@ -119,7 +119,7 @@ def checkpointed(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
 
 @contextmanager
-def _lent_buffers(module: nn.Module) -> Iterator[None]:
+def lent_buffers(module: nn.Module) -> Iterator[None]:
     """Let ``module`` update copies of its buffers: a batch norm must not count one batch twice."""
     own = [(part, name, buffer) for part in module.modules() for name, buffer in part.named_buffers(recurse=False)]
     for part, name, buffer in own:
