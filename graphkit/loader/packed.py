@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
-Graphs = Dataset | Sequence[Data]
+Graphs: TypeAlias = Dataset | Sequence[Data]
 
 
 class PackedGraphs:
@@ -101,7 +102,7 @@ def graph_batches(dataset: Graphs, chunks: Sequence[Tensor], num_workers: int = 
         num_workers: processes that put batches together, for data sets that are not packed.
     """
     if misfit(dataset) is None:
-        return _Packed(PackedGraphs(dataset).batch, chunks)  # type: ignore[arg-type]
+        return _Packed(PackedGraphs(dataset).batch, chunks)
     sampler = [chunk.tolist() for chunk in chunks]
     return DataLoader(dataset, batch_sampler=sampler, num_workers=num_workers)
 
