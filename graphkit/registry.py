@@ -286,3 +286,29 @@ register(
     lacks={"bipartite": "the layers update one set of nodes"},
     edge_dim=4,
 )
+
+
+def _self_pairs(model: Any, data: Any) -> Any:
+    """The logit of each node with itself, as a link model has no other output per node."""
+    every = data.x.new_ones(data.x.size(0)).nonzero().view(1, -1)
+    return model(data.x, data.edge_index, every.expand(2, -1), data.get("edge_attr")).unsqueeze(-1)
+
+
+BASES["graphkit.models:LinkPredictor"] = "a scorer of pairs of embeddings, which knows no graph"
+register(
+    "LinkModel",
+    "graphkit.models:LinkModel",
+    args=(
+        Build("graphkit.nn:GENConv", 8, 6, learn_t=True, norm="layer", edge_dim=4),
+        Build("graphkit.models:LinkPredictor", 6, 6),
+    ),
+    kind="model",
+    lacks={
+        "bipartite": "it embeds one set of nodes",
+        "lazy": "its parts are built before it",
+    },
+    call=_self_pairs,
+    in_channels=8,
+    edge_dim=4,
+    graph_input=True,
+)

@@ -100,7 +100,8 @@ class Trainer:
         data = self.task.prepare(data, device)
         seed_everything(config.seed)
         if share.size > 1:
-            synchronize_batch_norm(self.model)
+            if self.task.divided:
+                synchronize_batch_norm(self.model)
             share.same_weights(self.model)
             # What the processes draw for themselves (dropout) must differ; what they share comes from generators.
             torch.manual_seed(config.seed + 1_000_003 * share.rank)

@@ -21,6 +21,10 @@ class Task(Protocol):
     this one's; every process must yield the same number of batches.
     """
 
+    @property
+    def divided(self) -> bool:
+        """Whether processes see different rows of a batch, so that batch norms must put them together."""
+
     def check(self, data: Any) -> None:
         """Raises ValueError if ``data`` lacks something the task needs."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,7 +15,7 @@ from graphkit.loader.packed import graph_batches
 from graphkit.train.distributed import current_share
 from graphkit.train.tasks.base import Criterion, call_on_graphs, summed_loss
 
-Graphs = Dataset | Sequence[Any]
+Graphs: TypeAlias = Dataset | Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,10 @@ class GraphPrediction:
         for name in ("batch_size", "eval_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, expected at least 1")
+
+    @property
+    def divided(self) -> bool:
+        return True
 
     def check(self, data: Mapping[str, Graphs]) -> None:
         for split in ("train", "val", "test"):

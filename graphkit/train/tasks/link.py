@@ -70,6 +70,10 @@ class LinkPrediction:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, expected at least 1")
 
+    @property
+    def divided(self) -> bool:
+        return False  # every process encodes the whole graph
+
     def check(self, data: Data) -> None:
         if data.get("edge_index") is None:
             raise ValueError("data: got no 'edge_index', expected the training edges that messages take")

@@ -48,6 +48,10 @@ class NodeClassification:
         mask = data[f"{split}_mask"]
         return mask if mask.dim() == 1 else mask[:, self.split_index]
 
+    @property
+    def divided(self) -> bool:
+        return self.loader is not None  # else every process runs the whole graph and takes its share of the labels
+
     def check(self, data: Data) -> None:
         for name in ("x", "edge_index", "y", "train_mask", "val_mask", "test_mask"):
             if data.get(name) is None:
