@@ -210,9 +210,9 @@ def _not_the_files_fault(error: Exception) -> bool:
 
 
 def _unreadable(dataset: str, files: Mapping[str, Path], error: Exception) -> str:
-    named = "; ".join(f"{path} {reason}" for path, reason in damaged(files).items())
     places = ", ".join(sorted({str(path.parent) for path in files.values()}))
+    named = "; ".join(f"{path} {reason}" for path, reason in damaged(files).items())
     return (
-        f"dataset '{dataset}': PyG cannot read the raw files in {places} "
-        f"({named or f'{type(error).__name__}: {error}'}); replace damaged files by fresh copies"
+        f"dataset '{dataset}': PyG cannot read the raw files in {places} ({named}{'; ' if named else ''}"
+        f"{type(error).__name__}: {error}); replace damaged files by fresh copies"
     )

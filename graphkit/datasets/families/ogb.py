@@ -15,6 +15,7 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from graphkit.datasets.cache import FileGroup, open_cached
 from graphkit.datasets.families.ogb_files import check_counts, required_files
+from graphkit.datasets.families.ogb_scope import require_ogb
 from graphkit.datasets.root import data_root
 
 # Where OGB's scripts and their users keep the sets: `root/ogbg_molhiv`, `dataset/ogbg_molhiv`, `ogb/ogbg_molhiv`.
@@ -71,6 +72,7 @@ def load_ogb(
         FileNotFoundError: if raw files are missing.
         LookupError: if OGB has no set of that name and no saved one was found.
     """
+    require_ogb()
     prefix = name.split("-")[0]
     meta, base, folders = _meta(name, data_root(root), meta_dict)
     places = [] if base is None else [base / folder for folder in folders]

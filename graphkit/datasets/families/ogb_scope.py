@@ -68,6 +68,12 @@ def ogb_scope() -> Iterator[None]:
         yield
 
 
+def require_ogb() -> None:
+    """Raises ImportError, with the command that installs it, where OGB is not installed."""
+    if importlib.util.find_spec("ogb") is None:
+        raise ImportError("OGB's data sets need the package ogb: pip install 'graphkit[ogb]'")
+
+
 def import_ogb(module: str) -> ModuleType:
     """Imports a module of OGB without the network request that OGB's first import sends from a thread.
 
@@ -77,8 +83,7 @@ def import_ogb(module: str) -> ModuleType:
     Raises:
         ImportError: if OGB is not installed.
     """
-    if importlib.util.find_spec("ogb") is None:
-        raise ImportError("OGB's data sets need the package ogb: pip install 'graphkit[ogb]'")
+    require_ogb()
     # OGB asks PyPI for its newest version if it can import `outdated`.
     before: Any = sys.modules.get("outdated", _MISSING)
     environment = os.environ.get("OUTDATED_IGNORE")
