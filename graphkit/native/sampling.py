@@ -23,7 +23,7 @@ Edges = tuple[Tensor, Tensor, Tensor]
 
 # HopArgs of src/sample_neighbors.cpp, PartitionArgs and WalkArgs of src/sample_nodes.cpp.
 _hop = struct.Struct("=2q4QQ4qQ5Qq")
-_partition = struct.Struct("=5q2QQ10Qq")
+_partition = struct.Struct("=5q2QQ11Qq")
 _walk = struct.Struct("=2q2QQ2qQQ")
 _int64 = struct.Struct("=q")
 _MARK, _UNMARK, _COUNT, _FILL, _INDUCED_COUNT, _INDUCED_FILL = range(6)
@@ -157,14 +157,14 @@ def partition(
 
     part = torch.empty(num_nodes, dtype=torch.int32)
     local, node_ptr, nodes = new(num_nodes), new(parts + 1), new(num_nodes)
-    kept, counts, edge_ptr = new(num_edges), new(chunks, parts), new(parts + 1)
+    kept, kept_count, counts, edge_ptr = new(num_edges), new(chunks), new(chunks, parts), new(parts + 1)
 
     def run(step: int, edges: Edges | None) -> int:
         block = bytearray(
             _partition.pack(
                 threads, num_nodes, num_edges, parts, chunks,
                 source.data_ptr(), target.data_ptr(), key,
-                *(t.data_ptr() for t in (part, local, node_ptr, nodes, kept, counts, edge_ptr)),
+                *(t.data_ptr() for t in (part, local, node_ptr, nodes, kept, kept_count, counts, edge_ptr)),
                 *((0, 0, 0) if edges is None else (t.data_ptr() for t in edges)), -1,
             )
         )  # fmt: skip

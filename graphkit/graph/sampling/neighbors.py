@@ -117,7 +117,7 @@ def sample_neighbors(
     Hop ``h`` draws ``fanouts[h]`` in-edges of every node that hop ``h - 1`` reached for the first time, uniformly;
     the sources of the drawn edges are the nodes it reaches. Without replacement every subset of that many edges is
     equally likely, and a node with no more in-edges than that gives all of them once. With replacement each draw
-    takes any in-edge of the node. Parallel edges are separate edges.
+    takes any in-edge of the node. Parallel edges are separate edges. The edges of a node come in no particular order.
 
     A draw depends on ``seed``, the node's place in the result and the number of the draw: the result is the same
     with any number of threads and for both backends.

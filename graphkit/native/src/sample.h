@@ -27,6 +27,7 @@ inline int64_t bounded(uint64_t bits, uint64_t limit) {
 // body(begin, end) over ranges of `step`.  One thread never enters an OpenMP region: worker processes made by
 // fork have no OpenMP threads, and waiting for them would hang.
 template <class Body> void for_ranges(int64_t count, int64_t step, int64_t threads, const Body& body) {
+    if (count <= 0) return;
     const int64_t ranges = (count + step - 1) / step;
     if (threads <= 1 || ranges <= 1) {
         for (int64_t r = 0; r < ranges; ++r) body(r * step, (r + 1) * step < count ? (r + 1) * step : count);

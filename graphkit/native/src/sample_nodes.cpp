@@ -16,14 +16,15 @@ struct PartitionArgs {
     const int64_t* source;  // [num_edges]
     const int64_t* target;  // [num_edges]
     uint64_t key;
-    int32_t* part;      // [num_nodes]
-    int64_t* local;     // [num_nodes] number of the node inside its part
-    int64_t* node_ptr;  // [parts + 1]
-    int64_t* nodes;     // [num_nodes] by part
-    int64_t* kept;      // [num_edges] each chunk fills from its own begin
-    int64_t* counts;    // [chunks, parts] how many; then where the chunk writes its edges of the part
-    int64_t* edge_ptr;  // [parts + 1]
-    int64_t* row;       // [edge_ptr[parts]] local numbers, by part, in the user's order
+    int32_t* part;        // [num_nodes]
+    int64_t* local;       // [num_nodes] number of the node inside its part
+    int64_t* node_ptr;    // [parts + 1]
+    int64_t* nodes;       // [num_nodes] by part
+    int64_t* kept;        // [num_edges] each chunk fills from its own begin
+    int64_t* kept_count;  // [chunks]
+    int64_t* counts;      // [chunks, parts] how many; then where the chunk writes its edges of the part
+    int64_t* edge_ptr;    // [parts + 1]
+    int64_t* row;         // [edge_ptr[parts]] local numbers, by part, in the user's order
     int64_t* col;
     int64_t* edge;
     int64_t bad;  // out: position of an edge with an end out of range, or -1
@@ -58,6 +59,7 @@ void count_edges(PartitionArgs& args) {
             n += args.part[u] == args.part[v];  // no branch: which edges stay is random
         }
         for (int64_t k = 0; k < n; ++k) ++counts[args.part[args.source[kept[k]]]];
+        args.kept_count[from / step] = n;
     });
     int64_t total = 0;
     for (int64_t part = 0; part < args.parts; ++part) {
@@ -77,14 +79,7 @@ void fill_edges(PartitionArgs& args) {
     for_ranges(args.num_edges, step, args.threads, [&](int64_t from, int64_t) {
         const int64_t chunk = from / step;
         int64_t* const slots = args.counts + chunk * args.parts;
-        // The number of the chunk's edges is known by where the next chunk begins to write.
-        int64_t n = 0;
-        for (int64_t part = 0; part < args.parts; ++part) {
-            const int64_t end = chunk + 1 < args.chunks ? args.counts[(chunk + 1) * args.parts + part]
-                                                         : args.edge_ptr[part + 1];
-            n += end - slots[part];
-        }
-        for (int64_t k = 0; k < n; ++k) {
+        for (int64_t k = 0; k < args.kept_count[chunk]; ++k) {
             const int64_t e = args.kept[from + k], u = args.source[e], v = args.target[e];
             const int64_t slot = slots[args.part[u]]++;
             args.row[slot] = args.local[u];
