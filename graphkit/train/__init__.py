@@ -12,7 +12,9 @@ from graphkit.train.tasks import (
     NodeClassification,
     Task,
     accuracy,
+    cluster_batches,
     hits,
+    neighbor_batches,
     summed_loss,
 )
 from graphkit.train.trackers import JSONLTracker, TensorBoardTracker, Tracker, WandbTracker, make_trackers, read_jsonl
@@ -26,6 +28,8 @@ __all__ = [
     "NodeClassification",
     "GraphPrediction",
     "LinkPrediction",
+    "neighbor_batches",
+    "cluster_batches",
     "accuracy",
     "hits",
     "summed_loss",

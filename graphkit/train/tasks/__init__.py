@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphkit.train.tasks.base import Criterion, Task, accuracy, summed_loss
 from graphkit.train.tasks.graph import GraphPrediction
 from graphkit.train.tasks.link import LinkPrediction, hits
+from graphkit.train.tasks.loading import cluster_batches, neighbor_batches
 from graphkit.train.tasks.node import NodeClassification
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "NodeClassification",
     "GraphPrediction",
     "LinkPrediction",
+    "neighbor_batches",
+    "cluster_batches",
     "Criterion",
     "accuracy",
     "hits",
