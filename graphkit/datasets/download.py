@@ -12,6 +12,7 @@ PyG's do not check the server's certificate, and OGB's ask on standard input or 
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import logging
 import os
@@ -60,7 +61,7 @@ def sizes(urls: Sequence[str]) -> int | None:
         try:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_TIMEOUT) as answer:
                 length = answer.headers.get("Content-Length")
-        except (urllib.error.URLError, TimeoutError):
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError):
             return None
         if length is None:
             return None
@@ -172,7 +173,7 @@ def _transfer(dataset: str, url: str, folder: Path) -> Path:
             while block := answer.read(_BLOCK):
                 received += len(block)
                 stream.write(block)
-    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
         raise ConnectionError(
             f"dataset '{dataset}': cannot download {url} ({error}); nothing of it was kept"
         ) from error
