@@ -146,13 +146,16 @@ def open_cached(
 
     Raises:
         FileNotFoundError: if raw files are missing.
-        ValueError: if PyG cannot read them; the message names the damaged file where it can be told.
+        ValueError: if PyG cannot read them, or what was made of them before is damaged; the message names the
+            damaged file where it can be told.
     """
     files = locate(dataset, groups, root, download)
     folder = cache_root() / dataset / checksum(files, variant)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
+            for abandoned in folder.parent.glob(f".{folder.name}-*"):  # by a process that was killed
+                shutil.rmtree(abandoned)
             draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
             try:
                 _link(files, draft / target)
@@ -168,8 +171,15 @@ def open_cached(
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
         _link(files, folder / target)
-    with quiet_readers():
-        return build(str(folder))
+    try:
+        with quiet_readers():
+            return build(str(folder))
+    except Exception as error:
+        ours = {str(path): path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
+        if broken := damaged(ours):
+            named = "; ".join(f"{path} {reason}" for path, reason in broken.items())
+            raise ValueError(f"dataset '{dataset}': {named}; delete {folder} to have it made again") from error
+        raise
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from graphkit.datasets.families import (
     webpages,
 )
 from graphkit.datasets.families.common import Opener
-from graphkit.datasets.families.ogb import is_ogb, load_ogb, ogb_names
+from graphkit.datasets.families.ogb import UnknownSetError, is_ogb, load_ogb, ogb_names
 from graphkit.datasets.families.tu import load_tu, tu_name
 
 _FAMILIES = (bundled, expressiveness, molecules, nbody, planetoid, ratings, tu, webpages)
@@ -98,10 +98,11 @@ def load(name: str, root: str | os.PathLike[str] | None = None, *, download: str
         return _CATALOG[key](root, download=download, **options)
     if (graphs := tu_name(name, root)) is not None:
         return load_tu(graphs, root, download=download, **options)
-    if is_ogb(key):
+    if is_ogb(name):
         try:
-            return load_ogb(name, root, download=download, **options)
-        except LookupError as error:
-            reason = f" ({error.args[0]})"
+            spelling = {known.lower(): known for known in ogb_names()}
+            return load_ogb(spelling.get(key, name), root, download=download, **options)
+        except UnknownSetError as error:
+            reason = f" ({error})"
     near = difflib.get_close_matches(key, names(), n=3, cutoff=0.5) or names()
     raise ValueError(f"name: got unknown dataset '{name}', expected one like {', '.join(near)}{reason}")

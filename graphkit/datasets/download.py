@@ -76,7 +76,7 @@ def agreed(dataset: str, urls: Sequence[str], policy: str) -> None:
         FileNotFoundError: if not; the message says how to allow it.
         OSError: if the disk has too little room.
     """
-    where = f"{len(urls)} file{'s' if len(urls) > 1 else ''} from {urlsplit(urls[0]).netloc}"
+    where = f"{len(urls)} file{'s' if len(urls) > 1 else ''} from {urlsplit(urls[0]).netloc or urlsplit(urls[0]).path}"
     if policy == "no":
         raise FileNotFoundError(f"Nothing is downloaded unless you say so: download='yes' fetches {where}.")
     if policy == "ask" and not (sys.stdin and sys.stdin.isatty()):
@@ -129,6 +129,8 @@ def fetch(dataset: str, urls: Sequence[str], names: Sequence[str], folder: str, 
         if (target / _MANIFEST).is_file() and all((target / name).is_file() for name in names):
             return target
         agreed(dataset, urls, policy)
+        for abandoned in target.parent.glob(f".{target.name}-*"):  # by a process that was killed
+            shutil.rmtree(abandoned)
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
             for url in urls:

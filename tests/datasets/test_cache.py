@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,6 +96,63 @@ def test_damaged_raw_files_are_named_and_leave_nothing_behind(root: Path, cache_
     with pytest.raises(ValueError, match=r"'tiny': PyG cannot read the raw files in .*Tiny/raw .*fresh copies"):
         open_cached("tiny", [GROUP], root, "raw", Tiny)
     assert [path for path in (cache_dir / "tiny").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_damaged_processed_file_is_named(root: Path, cache_dir: Path) -> None:
+    open_cached("tiny", [GROUP], root, "raw", Tiny)
+    path = next(cache_dir.rglob("data.pt"))
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match=rf"{path} is not a whole zip archive.*delete {path.parent.parent} to have"):
+        open_cached("tiny", [GROUP], root, "raw", Tiny)
+
+
+def test_raw_files_are_linked_and_not_copied(root: Path, cache_dir: Path) -> None:
+    open_cached("tiny", [GROUP], root, "raw", Tiny)
+    assert next(cache_dir.rglob("edges.txt")).resolve() == root / "Tiny" / "raw" / "edges.txt"
+
+
+def test_without_links_raw_files_are_copied(root: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError("no privilege")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    for _ in range(2):
+        assert open_cached("tiny", [GROUP], root, "raw", Tiny)[0].num_edges == 2
+    assert not next(cache_dir.rglob("edges.txt")).is_symlink()
+
+
+def test_what_a_killed_process_left_is_cleared_away(root: Path, cache_dir: Path) -> None:
+    key = checksum(locate("tiny", [GROUP], root))
+    left = cache_dir / "tiny" / f".{key}-abcdef" / "processed"
+    left.mkdir(parents=True)
+    (left / "data.pt").write_bytes(b"half")
+    assert open_cached("tiny", [GROUP], root, "raw", Tiny)[0].num_edges == 2
+    assert sorted(path.name for path in (cache_dir / "tiny").iterdir()) == [key, f"{key}.lock"]
+
+
+def test_variants_are_kept_apart(root: Path) -> None:
+    Tiny.processed_runs.clear()
+    for variant in ("a", "b", "a"):
+        open_cached("tiny", [GROUP], root, "raw", Tiny, variant=variant)
+    assert len(Tiny.processed_runs) == 2
+
+
+def test_errors_that_are_not_the_files_fault_are_passed_on(root: Path) -> None:
+    def build(folder: str) -> Tiny:
+        raise ImportError("pip install something")
+
+    with pytest.raises(ImportError, match="pip install something"):
+        open_cached("tiny", [GROUP], root, "raw", build)
+
+
+def test_files_that_contradict_each_other_are_refused_before_they_are_read(root: Path) -> None:
+    def check(files: Mapping[str, Path]) -> None:
+        raise ValueError(f"{files['edges.txt']} has 2 rows, expected 3")
+
+    Tiny.processed_runs.clear()
+    with pytest.raises(ValueError, match=r"edges\.txt has 2 rows, expected 3"):
+        open_cached("tiny", [GROUP], root, "raw", Tiny, check=check)
+    assert Tiny.processed_runs == []
 
 
 def test_missing_files_say_which_belong_where(root: Path) -> None:

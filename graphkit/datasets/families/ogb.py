@@ -14,18 +14,29 @@ import torch
 from torch_geometric.data import Data, InMemoryDataset
 
 from graphkit.datasets.cache import FileGroup, open_cached
+from graphkit.datasets.digests import sha256_of
+from graphkit.datasets.download import fetch
 from graphkit.datasets.families.ogb_files import check_counts, required_files
 from graphkit.datasets.families.ogb_scope import require_ogb
 from graphkit.datasets.root import data_root
 
 # Where OGB's scripts and their users keep the sets: `root/ogbg_molhiv`, `dataset/ogbg_molhiv`, `ogb/ogbg_molhiv`.
 _BASES = ("ogb", ".", "dataset")
+# What every dictionary of `DatasetSaver` has; the number of tasks and classes only where there are labels.
+_KEYS = (
+    *("version", "dir_path", "binary", "task type", "eval metric", "add_inverse_edge", "split", "download_name"),
+    *("has_node_attr", "has_edge_attr", "additional node files", "additional edge files", "is hetero"),
+)
 _TASKS = {"ogbn": "nodeproppred", "ogbl": "linkproppred", "ogbg": "graphproppred"}
+
+
+class UnknownSetError(LookupError):
+    """OGB has no set of this name, and none that was saved by OGB's ``DatasetSaver`` was found."""
 
 
 def is_ogb(name: str) -> bool:
     """Whether the name has a prefix of OGB."""
-    return name.split("-")[0] in _TASKS and "-" in name
+    return name.split("-")[0].lower() in _TASKS and "-" in name
 
 
 @cache
@@ -70,10 +81,12 @@ def load_ogb(
         ImportError: without OGB.
         ValueError: if the raw files are damaged or contradict each other, or are of another release.
         FileNotFoundError: if raw files are missing.
-        LookupError: if OGB has no set of that name and no saved one was found.
+        UnknownSetError: if OGB has no set of that name and no saved one was found.
     """
     require_ogb()
-    prefix = name.split("-")[0]
+    prefix, _, rest = name.partition("-")
+    prefix = prefix.lower()
+    name = f"{prefix}-{rest}"
     meta, base, folders = _meta(name, data_root(root), meta_dict)
     places = [] if base is None else [base / folder for folder in folders]
     _check_release(name, meta, places)
@@ -108,6 +121,11 @@ def _meta(
     """What OGB's table or the saver says about the set, the data root, and the folders below it to look in."""
     prefix, directory = name.split("-")[0], name.replace("-", "_")
     if meta_dict is not None:
+        lacking = sorted({*_KEYS} - meta_dict.keys())
+        if lacking:
+            raise ValueError(
+                f"meta_dict: lacks {', '.join(lacking)}; expected what DatasetSaver.get_meta_dict() returns"
+            )
         folder = Path(meta_dict["dir_path"]).absolute()
         return meta_dict, folder.parent, [folder.name]
     if name in master(prefix):
@@ -119,8 +137,20 @@ def _meta(
     for path in [] if base is None else _saved(base, directory):
         saved: Mapping[str, Any] = torch.load(path, weights_only=True)
         # The saver wrote `dir_path` as of its own working directory; the folder may have been moved since.
-        return saved, path.parent, [str(saved["download_name"])]
-    raise LookupError(f"OGB has no dataset '{name}', and no folder *_{directory} with a meta_dict.pt is in {base}")
+        directory = str(saved["download_name"])
+        archive = path.with_name(f"{directory}.zip")
+        if archive.is_file() and not (path.parent / directory).is_dir():
+            return saved, *_unpacked(name, archive, saved)
+        return saved, path.parent, [directory]
+    raise UnknownSetError(f"OGB has no dataset '{name}', and no folder *_{directory} with a meta_dict.pt is in {base}")
+
+
+def _unpacked(name: str, archive: Path, meta: Mapping[str, Any]) -> tuple[Path, list[str]]:
+    """Where the archive lies unpacked that ``DatasetSaver.zip()`` made, if ``cleanup()`` left nothing else."""
+    key = sha256_of({"": archive})[""][:16]
+    landmark = f"RELEASE_v{meta['version']}.txt"
+    folder = fetch(name, [archive.resolve().as_uri()], [landmark], f"saved/{key}", "yes")
+    return folder.parent, [folder.name]
 
 
 def _saved(base: Path, directory: str) -> list[Path]:

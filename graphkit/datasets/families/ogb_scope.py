@@ -53,10 +53,9 @@ def ogb_scope() -> Iterator[None]:
     Example:
         >>> before = torch.serialization.get_safe_globals()
         >>> with ogb_scope():
-        ...     np.ndarray in torch.serialization.get_safe_globals()
-        True
-        >>> torch.serialization.get_safe_globals() == before
-        True
+        ...     inside = torch.serialization.get_safe_globals()
+        >>> np.ndarray in inside, torch.serialization.get_safe_globals() == before
+        (True, True)
     """
     allowed = torch.serialization.get_safe_globals()
     new = [kind for kind in _safe_types() if kind not in allowed]

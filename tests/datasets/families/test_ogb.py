@@ -107,10 +107,33 @@ def test_what_meta_dict_says_is_part_of_the_cache_key(tmp_path: Path) -> None:
     assert "node_year" not in load(name, meta_dict=meta_dict | {"additional node files": "None"})[0]
 
 
+def test_a_meta_dict_that_lacks_something_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"meta_dict: lacks add_inverse_edge, .*version; expected what DatasetSaver"):
+        load("ogbn-mine", meta_dict={"dir_path": tmp_path, "split": "time"})
+
+
+@pytest.mark.parametrize("name", ["OGBN-Arxiv", "ogbn-ARXIV"])
+def test_case_does_not_matter(name: str, arxiv: Path) -> None:
+    assert load(name, arxiv.parent).name == "ogbn-arxiv"
+
+
 def test_the_savers_own_folder_is_a_root_too_and_may_have_moved(tmp_path: Path) -> None:
     name, root = ogb_fixtures.make_node(tmp_path / "a")
     moved = shutil.move(root / "submission_ogbn_mine", tmp_path / "other_ogbn_mine")
     assert load(name, moved)[0].num_nodes == load(name, tmp_path)[0].num_nodes == 300
+
+
+def test_the_savers_archive_is_enough(tmp_path: Path) -> None:
+    name, root = ogb_fixtures.make_node(tmp_path / "data")
+    folder = root / "submission_ogbn_mine" / "mine"
+    shutil.make_archive(os.fspath(folder), "zip", folder)  # as `saver.zip()` does
+    shutil.rmtree(folder)
+    for _ in range(2):
+        dataset = load(name, root)
+        assert (dataset[0].num_nodes, len(dataset.get_idx_split()["train"])) == (300, 150)
+    folder.with_suffix(".zip").write_bytes(b"PK, cut off")
+    with pytest.raises(ConnectionError, match=r"mine\.zip is not a whole archive"):
+        load(name, root)
 
 
 @pytest.mark.parametrize("place", ["ogbn_arxiv", "ogb/ogbn_arxiv", "dataset/ogbn_arxiv", "ogb/ogbn_arxiv_pyg"])
@@ -189,6 +212,7 @@ def test_a_split_with_code_in_it_is_refused(arxiv: Path, tmp_path: Path) -> None
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_import_asks_no_server_and_changes_no_environment(arxiv: Path, cache_dir: Path) -> None:
     script = """
 import os, socket, sys, threading
@@ -222,6 +246,7 @@ def test_a_set_survives_pickling_as_loaders_with_workers_do_it(arxiv: Path) -> N
     assert again.get_idx_split()["train"].tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_process_once(arxiv: Path, cache_dir: Path) -> None:
     script = """
 import sys
