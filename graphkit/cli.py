@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -58,6 +60,32 @@ def train(arguments: Sequence[str]) -> int:
     return 0
 
 
+def ogb(arguments: Sequence[str]) -> int:
+    """Train DeeperGCN on a data set of OGB, with OGB's flags, Evaluator and output."""
+    from graphkit.recipes.ogb import OgbOptions, canonical, run_ogb
+
+    parser = _parser("ogb", ogb)
+    parser.add_class_arguments(OgbOptions, None)
+    options = _pick(OgbOptions, parser.parse_args(canonical(arguments)))
+    run_ogb(options, _say, f"graphkit ogb {shlex.join(arguments)}")
+    return 0
+
+
+def reproduce(arguments: Sequence[str]) -> int:
+    """Train a published method with its published settings; print published against measured scores."""
+    from graphkit.recipes.ogb import canonical
+    from graphkit.recipes.reproduce import METHODS, ReproduceOptions, run_reproduction
+
+    parser = _parser("reproduce", reproduce)
+    parser.add_argument("method", choices=list(METHODS), help="the method")
+    parser.add_class_arguments(ReproduceOptions, None)
+    values = parser.parse_args(canonical(arguments))
+    run_reproduction(
+        values.method, _pick(ReproduceOptions, values), _say, f"graphkit reproduce {shlex.join(arguments)}"
+    )
+    return 0
+
+
 def check(arguments: Sequence[str]) -> int:
     """Test any layer against the contract: permutation, batch consistency, locality and more."""
     parser = argparse.ArgumentParser(prog="graphkit check", description=check.__doc__)
@@ -85,9 +113,16 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "doctor": doctor,
     "demo": demo,
     "train": train,
+    "ogb": ogb,
+    "reproduce": reproduce,
     "check": check,
     "bench": bench,
 }
+
+
+def _say(line: str) -> None:
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts, the first one speaks
+        print(line, flush=True)
 
 
 def _parser(name: str, command: Callable[..., int]) -> Any:

@@ -122,7 +122,7 @@ def optional_package(distribution: str, module: str, purpose: str, source: str, 
 def _devices() -> list[tuple[str, str]]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     lines = [
-        ("cpu", f"{_cpu_name()}, {cores} cores usable"),
+        ("cpu", f"{cpu_name()}, {cores} cores usable"),
         (
             "threads",
             f"{torch.get_num_threads()} within an operator, {torch.get_num_interop_threads()} between",
@@ -141,7 +141,7 @@ def _devices() -> list[tuple[str, str]]:
     return lines
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     try:
         with open("/proc/cpuinfo") as stream:
             return next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))

@@ -1,0 +1,15 @@
+"""DeeperGCN on graph property prediction of OGB, by default ogbg-molhiv.
+
+The flags are OGB's and some more; `--help` lists them all.
+
+    python scripts/ogb/graph.py --dataset NAME --root FOLDER --runs 10
+
+The work is done in graphkit/recipes/ogb; `graphkit ogb` is the same command for all kinds of data sets.
+"""
+
+import sys
+
+from graphkit.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["ogb", "--level", "graph", *sys.argv[1:]]))

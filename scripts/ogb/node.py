@@ -1,0 +1,15 @@
+"""DeeperGCN on node property prediction of OGB, by default ogbn-arxiv.
+
+The flags are OGB's and some more; `--help` lists them all.
+
+    python scripts/ogb/node.py --dataset NAME --root FOLDER --runs 10
+
+The work is done in graphkit/recipes/ogb; `graphkit ogb` is the same command for all kinds of data sets.
+"""
+
+import sys
+
+from graphkit.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["ogb", "--level", "node", *sys.argv[1:]]))
