@@ -35,7 +35,7 @@ class NeighborLoader(NodeLoader, SeededLoader):
     ``num_sampled_edges``. The seeds are its first ``batch_size`` nodes, in the order given.
 
     Batches depend on ``(seed, epoch, number of the batch)`` alone: not on the number of workers, threads, or on the
-    backend. Each ``iter(loader)`` is the next epoch and differs; ``loader.set_epoch(e)`` names it.
+    backend. Each pass over the loader is the next epoch and differs; ``loader.set_epoch(e)`` names it.
 
     Args:
         data: ``Data`` or ``HeteroData``.

@@ -17,7 +17,7 @@ class PackedGraphs:
     """All graphs of a data set, end to end in one tensor per attribute, as PyG's ``InMemoryDataset`` keeps them.
 
     :meth:`batch` makes what ``Batch.from_data_list([dataset[i] for i in indices])`` makes, by a few gathers instead of
-    some Python per graph: with 32 molecules per batch about 20 times faster.
+    some Python per graph: 0.4 ms for 32 molecules instead of 1.1 ms (2.7 ms in the first epoch, which fills a cache).
 
     Args:
         dataset: a data set in memory of homogeneous graphs, without ``transform``.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -50,7 +52,7 @@ class _Positions(Dataset[int]):
 
 
 class _Steps:
-    """The batches of an epoch with their keys; every ``iter`` is the loader's next epoch."""
+    """The batches of an epoch with their keys; every pass over it is the loader's next epoch."""
 
     def __init__(self, loader: SeededLoader, batches: Any) -> None:
         self.loader = loader
@@ -60,21 +62,25 @@ class _Steps:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Step]:
+        # An epoch begins with its first batch: torch makes iterators that it never asks for one.
         key = fold_int(self.loader.seed, self.loader.epoch)
         self.loader.epoch += 1
-        return self._steps(key)
-
-    def _steps(self, epoch_key: int) -> Iterator[Step]:
-        self.loader.generator.manual_seed(epoch_key)  # shuffles
-        for number, items in enumerate(self.batches):
-            yield Step(items, fold_int(epoch_key, number), epoch_key)
+        batches = iter(self.batches)
+        with random_state(key):  # torch's samplers draw the order, or a seed for it, at their first step
+            items = next(batches, None)
+        number = 0
+        while items is not None:
+            yield Step(items, fold_int(key, number), key)
+            items = next(batches, None)
+            number += 1
 
 
 class _Collate:
     """``collate_fn`` under the random state of the step; plain items (``loader(items)``) take the caller's."""
 
     def __init__(self, collate: Callable[[Any], Any], pass_step: bool) -> None:
-        self.collate = collate
+        # A bound method is pickled as an attribute of its object; a loader's `collate_fn` would then be this wrapper.
+        self.collate = partial(collate.__func__, collate.__self__) if isinstance(collate, MethodType) else collate
         self.pass_step = pass_step
 
     def __call__(self, step: Any) -> Any:
@@ -88,7 +94,7 @@ class SeededLoader(DataLoader):
     """A :class:`torch.utils.data.DataLoader` with batches that do not depend on the number of workers.
 
     Epoch ``e`` has the key ``fold(seed, e)``: it seeds the shuffling, and batch ``b`` runs with torch's generator
-    seeded by ``fold(fold(seed, e), b)``. Each ``iter(loader)`` starts the next epoch; :meth:`set_epoch` names it, so a
+    seeded by ``fold(fold(seed, e), b)``. Each pass over the loader is the next epoch; :meth:`set_epoch` names it, so a
     resumed run sees the batches it would have seen.
 
     Written for cooperation: PyG's ``NodeLoader`` and ``LinkLoader`` call it in the place of ``DataLoader``.
@@ -105,10 +111,6 @@ class SeededLoader(DataLoader):
         TypeError: if ``seed`` is no int.
         ValueError: if both ``seed`` and ``generator`` are given, or batching is switched off.
     """
-
-    seed: int
-    epoch: int
-    generator: torch.Generator
 
     def __init__(
         self,
@@ -129,12 +131,11 @@ class SeededLoader(DataLoader):
         super().__init__(
             _Positions(len(dataset)),
             collate_fn=_Collate(collate_fn, pass_step),
-            generator=torch.Generator(),
             **kwargs,
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """The next ``iter(loader)`` is epoch ``epoch``."""
+        """The next pass over the loader is epoch ``epoch``."""
         if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
             raise ValueError(f"'epoch' must be a non-negative int (got {epoch!r})")
         self.epoch = epoch
