@@ -15,7 +15,7 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from graphkit.datasets.cache import FileGroup, open_cached
 from graphkit.datasets.digests import sha256_of
-from graphkit.datasets.download import fetch
+from graphkit.datasets.download import downloads_root, fetch
 from graphkit.datasets.families.ogb_files import check_counts, required_files
 from graphkit.datasets.families.ogb_scope import require_ogb
 from graphkit.datasets.root import data_root
@@ -88,7 +88,7 @@ def load_ogb(
     prefix = prefix.lower()
     name = f"{prefix}-{rest}"
     meta, base, folders = _meta(name, data_root(root), meta_dict)
-    places = [] if base is None else [base / folder for folder in folders]
+    places = [*([] if base is None else [base / folder for folder in folders]), downloads_root() / folders[0]]
     _check_release(name, meta, places)
     names, optional = required_files(prefix, meta, places)
     urls = (meta["url"],) if name in master(prefix) and meta_dict is None else ()

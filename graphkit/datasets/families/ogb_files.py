@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 _BLOCK = 1 << 20
+_FURTHER = ("raw/**/*", "split/**/*", "mapping/**/*")
 _PARTS = ("train", "valid", "test")
 
 
@@ -32,11 +33,14 @@ def required_files(
     names = [f"RELEASE_v{meta['version']}.txt", *_raw_files(prefix, meta)]
     if any((place / split / "split_dict.pt").is_file() for place in places):
         names.append(f"{split}/split_dict.pt")
+    elif meta["binary"] == "True":
+        # Binary sets have one form or the other, told only when the files are there: `check_counts` asks for one.
+        return tuple(names), _FURTHER
     elif meta.get("is hetero") == "True" and prefix == "ogbn":
         names.append(f"{split}/nodetype-has-split.csv.gz")
     else:
         names += [f"{split}/{part}.{'pt' if prefix == 'ogbl' else 'csv.gz'}" for part in _PARTS]
-    return tuple(names), ("raw/**/*", "split/**/*", "mapping/**/*")
+    return tuple(names), _FURTHER
 
 
 def _raw_files(prefix: str, meta: Mapping[str, Any]) -> list[str]:
@@ -66,9 +70,13 @@ def check_counts(prefix: str, meta: Mapping[str, Any], files: Mapping[str, Path]
     """Compares the lengths of the tables of a set with one kind of nodes and edges.
 
     Raises:
-        ValueError: if a table is shorter or longer than the lists of lengths say; the message names its file.
+        ValueError: if a table is shorter or longer than the lists of lengths say, the message names its file; or if
+            there is no split.
         EOFError, OSError: if a compressed file is cut off.
     """
+    split = f"split/{meta['split']}/"
+    if not any(name.startswith((f"{split}split_dict.", f"{split}train.", f"{split}nodetype-")) for name in files):
+        raise ValueError(f"there is neither {split}split_dict.pt nor {split}train.*, as there must be")
     if meta.get("is hetero") == "True":
         return
     if meta["binary"] == "True":

@@ -300,6 +300,13 @@ def test_binary_set_with_too_few_labels_is_named(tmp_path: Path) -> None:
         load(name, root)
 
 
+def test_binary_set_without_a_split_is_refused(tmp_path: Path) -> None:
+    name, root = ogb_fixtures.make_graph(tmp_path)
+    next(root.rglob("split_dict.pt")).unlink()
+    with pytest.raises(ValueError, match=r"there is neither split/scaffold/split_dict\.pt nor split/scaffold/train"):
+        load(name, root)
+
+
 def test_truncated_binary_set_is_named(tmp_path: Path) -> None:
     name, root = ogb_fixtures.make_graph(tmp_path)
     path = next(root.rglob("data.npz"))
