@@ -14,8 +14,9 @@ from graphkit.train import read_jsonl
 def test_no_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     out = capsys.readouterr().out
+    width = max(map(len, cli.COMMANDS))
     for name, command in cli.COMMANDS.items():
-        assert f"{name:<6}  {command.__doc__}" in out
+        assert f"{name:<{width}}  {command.__doc__}" in out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,9 +27,9 @@ def named(row):
     return first | {f"{split}/Hits@50": 1 - value for split, value in zip(("train", "val", "test"), row, strict=True)}
 
 
-def printed(scale=Scale("acc"), names=(), metrics=False, **options):
+def printed(names=(), metrics=False, **options):
     lines: list[str] = []
-    printer = OgbPrinter(lines.append, scale, names, **options)
+    printer = OgbPrinter(lines.append, Scale("acc"), names, **options)
     for run, rows in enumerate(ROWS):
         finished = result(5 + run, rows, metrics)
         printer.start({}, 0)

@@ -1,0 +1,84 @@
+"""`graphkit reproduce`: what is said about published and measured scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graphkit import cli
+from graphkit.recipes import reproduce
+from graphkit.recipes.ogb.table import PUBLISHED, Published
+from graphkit.recipes.reproduce import METHODS, Outcome, ReproduceOptions, comparison, run_reproduction
+
+OUTCOME = Outcome(Published("rocauc", 0.7858, 0.0117, 0.8427, 0.0063), "Net", (0.70, 0.72), (0.75, 0.77), (12, 18), 300)
+
+
+def test_a_score_that_is_not_reached_is_said_to_be():
+    text = "\n".join(comparison("ogbg-molhiv", OUTCOME))
+    assert "test rocauc           0.7858 ± 0.0117   0.7100 ± 0.0141" in text
+    assert "valid rocauc          0.8427 ± 0.0063   0.7600 ± 0.0141" in text
+    assert "epochs                300               15 (5.0 % of the published)" in text
+    assert text.endswith(
+        "NOT REACHED: test rocauc 0.7100 is worse than the published 0.7858 by 0.0758, after 5.0 % of its epochs."
+    )
+
+
+def test_a_score_that_is_reached_is_said_to_be_with_what_differs():
+    text = "\n".join(comparison("ogbg-molhiv", replace(OUTCOME, test=(0.77,), caveats=("rebuilt features",))))
+    assert "differs: rebuilt features" in text
+    assert text.endswith("the published 0.7858, or better; but see what differs.")
+
+
+def test_errors_are_better_when_lower():
+    published = Published("rmse", 1.0, 0.01)
+    outcome = replace(OUTCOME, published=published, test=(1.5,), lower_is_better=True)
+    assert comparison("x", outcome)[-1].startswith("NOT REACHED: test rmse 1.5000 is worse than the published 1.0000")
+    assert comparison("x", replace(outcome, test=(0.5,)))[-1].startswith("Reached")
+
+
+@pytest.mark.parametrize(
+    ("method", "dataset", "message"),
+    [
+        ("deepergcn", "cora", "dataset: got 'cora', on which deepergcn has no published score, expected one like"),
+        ("deepergcn", "ogbg-molhv", "expected one like ogbg-molhiv"),
+        ("gcn", "ogbg-molhiv", "method: got 'gcn', expected one of deepergcn"),
+    ],
+)
+def test_errors(method, dataset, message):
+    with pytest.raises(ValueError, match=message):
+        run_reproduction(method, ReproduceOptions(dataset=dataset), list[str]().append)
+
+
+def test_methods_offer_what_was_published():
+    assert set(METHODS["deepergcn"].datasets) == set(PUBLISHED)
+
+
+def test_the_budget_is_shared_by_the_runs(monkeypatch):
+    """The options that reach the training command."""
+    seen = {}
+
+    class StopError(Exception):
+        pass
+
+    def run_ogb(options, say, command):
+        seen["options"] = options
+        raise StopError
+
+    monkeypatch.setattr(reproduce, "run_ogb", run_ogb)
+    with pytest.raises(StopError):
+        run_reproduction("deepergcn", ReproduceOptions(budget=30, runs=3, seed=2, preset="cpu"), list[str]().append)
+    options = seen["options"]
+    assert (options.budget, options.runs, options.seed, options.preset) == (10, 3, 2, "cpu")
+
+
+@pytest.mark.slow
+def test_molhiv_with_rebuilt_features_is_never_called_official(real_data: Path, tmp_path: Path, capsys):
+    arguments = ["reproduce", "deepergcn", "--dataset", "ogbg-molhiv", "--root", str(real_data), "--preset", "cpu"]
+    assert cli.main([*arguments, "--fast-dev-run", "--checkpoint-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "Dataset:        ogbg-molhiv, rebuilt features" in out
+    assert "differs: rebuilt features: not OGB's atom features" in out
+    assert "1 (0.3 % of the published)" in out
+    assert "No leaderboard entry: fast-dev-run, the scores mean nothing; rebuilt features" in out
