@@ -13,6 +13,7 @@ import torch
 from benchmarks.harness import machine
 from benchmarks.layers import layer_table
 from benchmarks.operators import operator_table
+from benchmarks.sampling import sampling_table
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--match", default="", help="only operators whose name contains this")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the operator table; the layer table takes 4x")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=["operators", "layers"], help="measure one table")
+    parser.add_argument("--only", choices=["operators", "layers", "sampling"], help="measure one table")
     parser.add_argument("--write", action="store_true", help=f"record the tables in {RESULTS.name}")
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # torch's CSR beta notice, DGL's deprecations
@@ -34,11 +35,14 @@ def main() -> None:
 
     print(machine(), flush=True)
     parts = []
-    if args.only != "layers":
+    if args.only in (None, "operators"):
         table = operator_table(args.nodes, args.edges, args.widths, args.rounds, args.graphs, args.match)
         parts += ["## Operators", "", *table, ""]
-    if args.only != "operators":
+    if args.only in (None, "layers"):
         parts += ["## Layers on small graphs", "", *layer_table(4 * args.rounds), ""]
+    if args.only in (None, "sampling"):
+        table = sampling_table(args.nodes, args.edges, args.rounds, args.graphs, args.threads)
+        parts += ["## Sampling", "", *table, ""]
     head = [
         "# Benchmark results",
         "",

@@ -24,12 +24,15 @@ inline int64_t bounded(uint64_t bits, uint64_t limit) {
     return static_cast<int64_t>(((bits >> 32) * limit + (((bits & 0xFFFFFFFFu) * limit) >> 32)) >> 32);
 }
 
-// body(begin, end) over ranges of `step`.  One thread never enters an OpenMP region: worker processes made by
-// fork have no OpenMP threads, and waiting for them would hang.
-template <class Body> void for_ranges(int64_t count, int64_t step, int64_t threads, const Body& body) {
+constexpr int64_t kSerialElements = 32768;  // below this a second thread costs more than it gives
+
+// body(begin, end) over ranges of `step`, where all of them touch about `elements` places.  One thread never enters
+// an OpenMP region: worker processes made by fork have no OpenMP threads, and waiting for them would hang.
+template <class Body>
+void for_ranges(int64_t count, int64_t step, int64_t elements, int64_t threads, const Body& body) {
     if (count <= 0) return;
     const int64_t ranges = (count + step - 1) / step;
-    if (threads <= 1 || ranges <= 1) {
+    if (threads <= 1 || ranges <= 1 || elements < kSerialElements) {
         for (int64_t r = 0; r < ranges; ++r) body(r * step, (r + 1) * step < count ? (r + 1) * step : count);
         return;
     }

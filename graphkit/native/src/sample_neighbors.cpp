@@ -63,7 +63,7 @@ template <class I> struct Hop {
     }
 
     void count() const {
-        for_ranges(args.count, 1024, args.threads, [&](int64_t from, int64_t to) {
+        for_ranges(args.count, 1024, args.count, args.threads, [&](int64_t from, int64_t to) {
             for (int64_t i = from; i < to; ++i) {
                 const int64_t n = degree(i);
                 args.offsets[i] = takes_all(n) ? n : args.fanout;
@@ -114,7 +114,7 @@ template <class I> struct Hop {
     }
 
     void fill() const {
-        for_ranges(args.count, kRange, args.threads, [&](int64_t from, int64_t to) {
+        for_ranges(args.count, kRange, args.offsets[args.count], args.threads, [&](int64_t from, int64_t to) {
             std::vector<bool> table;
             for (int64_t i = from; i < to; ++i) {
                 choose(i, args.edge + args.offsets[i], table);
@@ -143,7 +143,7 @@ template <class I> struct Hop {
 
     // All edges between marked nodes, by row.
     void induced_count() const {
-        for_ranges(args.count, kRange, args.threads, [&](int64_t from, int64_t to) {
+        for_ranges(args.count, kRange, 16 * args.count, args.threads, [&](int64_t from, int64_t to) {
             for (int64_t i = from; i < to; ++i) {
                 int64_t inside = 0;
                 for (int64_t k = begin(i), end = k + degree(i); k < end; ++k) inside += map[index[k]] != 0;
@@ -153,7 +153,7 @@ template <class I> struct Hop {
         graphkit::counts_to_offsets(args.offsets, args.count);
     }
     void induced_fill() const {
-        for_ranges(args.count, kRange, args.threads, [&](int64_t from, int64_t to) {
+        for_ranges(args.count, kRange, 16 * args.count, args.threads, [&](int64_t from, int64_t to) {
             for (int64_t i = from; i < to; ++i) {
                 int64_t e = args.offsets[i];
                 for (int64_t k = begin(i), end = k + degree(i); k < end; ++k) {

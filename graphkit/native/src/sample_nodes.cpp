@@ -31,7 +31,7 @@ struct PartitionArgs {
 };
 
 void partition_nodes(PartitionArgs& args) {
-    for_ranges(args.num_nodes, 4096, args.threads, [&](int64_t from, int64_t to) {
+    for_ranges(args.num_nodes, 4096, args.num_nodes, args.threads, [&](int64_t from, int64_t to) {
         for (int64_t v = from; v < to; ++v) args.part[v] = static_cast<int32_t>(bounded(fold(args.key, v), args.parts));
     });
     std::memset(args.node_ptr, 0, (args.parts + 1) * sizeof(int64_t));
@@ -45,7 +45,7 @@ void count_edges(PartitionArgs& args) {
     const uint64_t limit = args.num_nodes;
     args.bad = -1;
     std::memset(args.counts, 0, args.chunks * args.parts * sizeof(int64_t));
-    for_ranges(args.num_edges, step, args.threads, [&](int64_t from, int64_t to) {
+    for_ranges(args.num_edges, step, args.num_edges, args.threads, [&](int64_t from, int64_t to) {
         int64_t* const counts = args.counts + from / step * args.parts;
         int64_t* const kept = args.kept + from;
         int64_t n = 0;
@@ -76,7 +76,7 @@ void count_edges(PartitionArgs& args) {
 
 void fill_edges(PartitionArgs& args) {
     const int64_t step = (args.num_edges + args.chunks - 1) / args.chunks;
-    for_ranges(args.num_edges, step, args.threads, [&](int64_t from, int64_t) {
+    for_ranges(args.num_edges, step, args.num_edges, args.threads, [&](int64_t from, int64_t) {
         const int64_t chunk = from / step;
         int64_t* const slots = args.counts + chunk * args.parts;
         for (int64_t k = 0; k < args.kept_count[chunk]; ++k) {
@@ -105,7 +105,7 @@ template <class I> void walk(const WalkArgs& args) {
     const I* const index = static_cast<const I*>(args.index);
     const int64_t width = args.length + 1;
     // Walks of a range take each step together, so that their reads are under way at once.
-    for_ranges(args.count, 64, args.threads, [&](int64_t from, int64_t to) {
+    for_ranges(args.count, 64, args.count * args.length, args.threads, [&](int64_t from, int64_t to) {
         int64_t here[64];
         uint64_t key[64];
         for (int64_t w = from; w < to; ++w) {
