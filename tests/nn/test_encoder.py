@@ -52,3 +52,27 @@ def test_equals_ogb():
         a.load_state_dict(b.state_dict())
     codes = torch.tensor([[0, 5, 1], [4, 1, 0]])
     torch.testing.assert_close(ours(codes), theirs(codes))
+
+
+@pytest.mark.parametrize("channels", [4, 16])  # lookups, and the product with a multi-hot matrix
+def test_both_ways_are_the_sum_of_the_embeddings(channels: int) -> None:
+    torch.manual_seed(0)
+    encoder = CategoricalEncoder([5, 6, 2], channels).double()
+    codes = torch.stack([torch.randint(0, n, (3, 7)) for n in (5, 6, 2)], dim=-1)
+    out = encoder(codes)
+    expected = sum(table.weight[codes[..., i]] for i, table in enumerate(encoder.embeddings))
+    torch.testing.assert_close(out, expected, rtol=1e-14, atol=1e-14)
+    weight = torch.randn_like(out)
+    gradients = torch.autograd.grad((out * weight).sum(), list(encoder.parameters()))
+    others = torch.autograd.grad((expected * weight).sum(), list(encoder.parameters()))
+    for ours, theirs in zip(gradients, others, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(("code", "column"), [(5, 0), (-1, 1), (2, 2)])
+def test_a_code_out_of_range_never_reads_another_table(code: int, column: int) -> None:
+    encoder = CategoricalEncoder([5, 6, 2], 16)
+    codes = torch.zeros(4, 3, dtype=torch.long)
+    codes[2, column] = code
+    with pytest.raises(ValueError, match=rf"in column {column} \(got {code}\)"):
+        encoder(codes)
