@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from torch_geometric.data import Data
-from torch_geometric.loader.utils import filter_data
 
 from graphkit.graph.sampling.clusters import RandomPartition, check_parts
 from graphkit.graph.sampling.random import fold_int
-from graphkit.loader.sampler import graph_of
+from graphkit.loader.sampler import batch_of, graph_of
 from graphkit.loader.seeded import SeededLoader, Step
 
 _FIXED = 2**63  # the "epoch" of partitions that are drawn once; no real epoch gets there
@@ -23,6 +22,9 @@ class RandomClusterLoader(SeededLoader):
 
     Training takes a new partition in every epoch; for evaluation ``resample=False`` fixes it once, so that all epochs
     score the same subgraphs (the published settings: 10 parts in training, 5 in evaluation on ogbn-proteins).
+
+    Partitions depend on ``(seed, epoch)`` alone, so processes of a distributed run that are given one seed cut alike;
+    each takes its parts with ``sampler=range(rank, num_parts, world_size)``.
 
     Args:
         data: ``Data`` with an ``edge_index``.
@@ -78,9 +80,7 @@ class RandomClusterLoader(SeededLoader):
         if self._parts is None or self._parts[0] != key:
             self._parts = key, RandomPartition(self.graph, self.num_parts, seed=key, backend=self.backend)
         part = self._parts[1][step.items[0]]
-        batch = filter_data(self.data, part.node, part.row, part.col, part.edge)
-        batch.n_id, batch.e_id = part.node.clone(), part.edge.clone()  # views would carry the whole epoch along
-        return batch
+        return batch_of(self.data, part.node, part.row, part.col, part.edge)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_parts": None}

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.loader.utils import filter_data
 
 from graphkit.graph.sampling.clusters import induced_subgraph
 from graphkit.graph.sampling.neighbors import EDGE, NODE, NeighborSample, Topology
 from graphkit.graph.sampling.random import fold_int
 from graphkit.graph.sampling.walks import random_walk
 from graphkit.graph.validate import check_size
-from graphkit.loader.sampler import graph_of
+from graphkit.loader.sampler import batch_of, graph_of
 from graphkit.loader.seeded import SeededLoader, random_state
 
 _COVERAGE = 2**63  # the "epoch" of the samples that estimate the weights; no real epoch gets there
@@ -74,8 +73,7 @@ class _GraphSAINT(SeededLoader):
 
     def _batch(self, items: Any) -> Data:
         out = self._subgraph()
-        batch = filter_data(self.data, out.node, out.row, out.col, out.edge)
-        batch.n_id, batch.e_id = out.node, out.edge
+        batch = batch_of(self.data, out.node, out.row, out.col, out.edge)
         if self.node_norm is not None and self.edge_norm is not None:
             batch.node_norm, batch.edge_norm = self.node_norm[out.node], self.edge_norm[out.edge]
         return batch

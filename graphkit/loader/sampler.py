@@ -8,6 +8,7 @@ from typing import Any
 import torch_geometric.typing
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
+from torch_geometric.loader.utils import filter_data
 from torch_geometric.sampler import (
     BaseSampler,
     EdgeSamplerInput,
@@ -206,6 +207,15 @@ def graph_of(data: Data | Graph) -> Graph:
     if not isinstance(data.get("edge_index"), Tensor):
         raise ValueError("'data' must have an edge_index; convert adj_t with torch_geometric.utils.to_edge_index")
     return as_graph(data.edge_index, data.num_nodes)
+
+
+def batch_of(data: Data, node: Tensor, row: Tensor, col: Tensor, edge: Tensor) -> Data:
+    """The fields of the given nodes and edges, and where they come from (unless ``data`` says it itself, as in PyG)."""
+    batch = filter_data(data, node, row, col, edge)
+    for name, origin in (("n_id", node), ("e_id", edge)):
+        if name not in batch:
+            batch[name] = origin.clone()  # a view would carry its whole epoch along
+    return batch
 
 
 def _hetero_topology(data: HeteroData) -> Topology:

@@ -56,6 +56,23 @@ def test_spawned_workers() -> None:
     assert equal(fingerprint(RandomClusterLoader(data, 3, seed=1)), fingerprint(helped))
 
 
+def test_processes_share_the_parts_of_a_partition() -> None:
+    data = graph_data()
+    whole = RandomClusterLoader(data, 5, seed=1, shuffle=False)
+    shares = [RandomClusterLoader(data, 5, seed=1, sampler=range(rank, 5, 2)) for rank in range(2)]
+    for _ in range(2):
+        epoch, parts = fingerprint(whole), [fingerprint(share) for share in shares]
+        assert equal(parts[0], epoch[0::2])
+        assert equal(parts[1], epoch[1::2])
+
+
+def test_where_nodes_come_from_is_kept() -> None:
+    data = graph_data()
+    data.n_id = torch.arange(200) + 1000
+    batch = next(iter(RandomClusterLoader(data, 4, seed=0)))
+    assert torch.equal(batch.n_id, batch.y + 1000)
+
+
 def test_batches_own_their_memory() -> None:
     batch = next(iter(RandomClusterLoader(graph_data(), 4)))
     for key in ("n_id", "e_id", "edge_index", "x"):
