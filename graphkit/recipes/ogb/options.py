@@ -42,7 +42,7 @@ class OgbOptions:
         amp: compute in bfloat16 where that is safe.
         compile: compile the model with torch.compile.
         patience: stop after this many epochs without a better validation score.
-        budget: minutes of training per run, after which it stops.
+        budget: minutes of training per run, after which it stops, once it was evaluated (at least every 5 epochs).
         limit_batches: most training batches per epoch.
         fast_dev_run: one batch of training and evaluation, to see that everything works; scores mean nothing.
         resume: "last" goes on from the checkpoints of --checkpoint_dir, anything else is the path of a checkpoint.
@@ -112,7 +112,7 @@ class OgbOptions:
             clip_grad=recipe.clip_grad,
             amp=self.amp,
             compile=self.compile,
-            eval_every=recipe.eval_steps,
+            eval_every=recipe.eval_steps if self.budget is None else min(recipe.eval_steps, 5),
             test_every=True,
             max_minutes=self.budget,
             limit_batches=1 if self.fast_dev_run else self.limit_batches,

@@ -27,6 +27,9 @@ from graphkit.train.tasks.loading import cluster_batches
 # Atom features of ogbg-molhiv that a newer rdkit made from the SMILES, not OGB: no score on them is an official one.
 _REBUILT = {"ogbg-molhiv": "48106cbd1d9522f682759a1bc6686b95e8fa80c0929d810bde85d5c378022e3f"}
 
+# Our names of the splits, and OGB's.
+_SPLITS = (("train", "train"), ("val", "valid"), ("test", "test"))
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -94,9 +97,10 @@ def _node(dataset: Any, recipe: Recipe, num_workers: int, fast: bool) -> Prepare
     if recipe.self_loops and data.edge_attr is None:
         edge_index, _ = remove_self_loops(data.edge_index)
         data.edge_index, _ = add_remaining_self_loops(edge_index, num_nodes=data.num_nodes)
-    for ours, theirs in (("train", "train"), ("val", "valid"), ("test", "test")):
+    split = dataset.get_idx_split()
+    for ours, theirs in _SPLITS:
         mask = torch.zeros(data.num_nodes, dtype=torch.bool)
-        mask[dataset.get_idx_split()[theirs]] = True
+        mask[split[theirs]] = True
         data[f"{ours}_mask"] = mask
     encoder = _node_features(data)
     keep = ("x", "edge_index", "edge_attr", "y", "train_mask", "val_mask", "test_mask")
@@ -135,7 +139,8 @@ def _node_features(data: Data) -> EncoderSpec:
 
 def _graph(dataset: Any, recipe: Recipe, num_workers: int, fast: bool) -> Prepared:
     criterion, outputs = _target(dataset)
-    parts = {ours: dataset[dataset.get_idx_split()[theirs]] for ours, theirs in _SPLITS}
+    split = dataset.get_idx_split()
+    parts = {ours: dataset[split[theirs]] for ours, theirs in _SPLITS}
     if fast:
         parts = {split: graphs[:256] for split, graphs in parts.items()}
     stored = dataset._data
@@ -218,9 +223,6 @@ def _network(recipe: Recipe, encoder: EncoderSpec, outputs: int | None, edge_dim
         edge_encoder=recipe.edge_encoder,
         virtual_node=recipe.virtual_node,
     )
-
-
-_SPLITS = (("train", "train"), ("val", "valid"), ("test", "test"))
 
 
 def _target(dataset: Any) -> tuple[Criterion, int]:

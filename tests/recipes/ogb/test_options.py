@@ -62,3 +62,9 @@ def test_errors():
         OgbOptions(runs=0)
     with pytest.raises(ValueError, match="resume: got a path with runs=10"):
         OgbOptions(resume="last.pt")
+
+
+def test_a_run_with_a_budget_is_evaluated_before_it_is_over():
+    products = recipe_for("ogbn-products")
+    assert OgbOptions().training(products).eval_every == 500
+    assert OgbOptions(budget=10).training(products).eval_every == 5
