@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from torch_geometric.nn import SAGEConv
 from torch_geometric.sampler import NegativeSampling
 from torch_geometric.utils import coalesce, trim_to_layer
 
+from graphkit.graph.sampling.neighbors import EDGE
 from graphkit.loader import LinkNeighborLoader, NeighborLoader, NeighborSampler
 from tests.graph.sampling.checks import BACKENDS
 from tests.loader.cases import check_fields, equal, fingerprint, graph_data, hetero_data
@@ -105,6 +108,23 @@ def test_batches_do_not_depend_on_workers(options: dict[str, Any]) -> None:
 def test_spawned_workers() -> None:
     for alone, helped in zip(_loaders(), _loaders(num_workers=1, multiprocessing_context="spawn"), strict=True):
         assert equal(fingerprint(helped), fingerprint(alone))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="reads Linux's memory maps")
+def test_forked_workers_share_the_graph() -> None:
+    data = graph_data(500_000, 6_000_000)
+    loader = NeighborLoader(data, [5], torch.arange(2048), batch_size=1024, num_workers=2, filter_per_worker=False)
+    iterator = iter(loader)
+    next(iterator)
+    form = loader.node_sampler.topology.forms[EDGE]
+    graph = sum(tensor.nbytes for tensor in (data.edge_index, *form))
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        lines = Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()
+        own = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_Dirty"))
+        assert 0 < own < graph / 2
 
 
 def test_an_epoch_can_be_named() -> None:
