@@ -15,6 +15,7 @@ from graphkit.graph import Graph, as_graph
 from graphkit.nn.conv.base import edge_features
 from graphkit.nn.conv.gen_conv import GENConv
 from graphkit.nn.deepgcn import checkpointed
+from graphkit.nn.dropout import dropout
 from graphkit.nn.encoder import EncoderSpec, build_encoder
 from graphkit.nn.norm import build_norm
 from graphkit.nn.reversible import GroupAddRev
@@ -263,7 +264,7 @@ class DeeperGCN(nn.Module):
         return self.convs[layer](h, graph, edge_attr)
 
     def _drop(self, h: Tensor) -> Tensor:
-        return F.dropout(h, p=self.dropout, training=self.training)
+        return dropout(h, self.dropout, self.training)
 
 
 class _PreActivation(nn.Module):

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
+from graphkit.nn.dropout import dropout
+
 
 class LinkPredictor(nn.Module):
     r"""Scores pairs of nodes by an MLP on the product of their embeddings.
@@ -53,7 +55,7 @@ class LinkPredictor(nn.Module):
         """Score each pair of nodes."""
         h = z.index_select(0, pairs[0]) * z.index_select(0, pairs[1])
         for layer in self.layers[:-1]:
-            h = F.dropout(F.relu(layer(h)), p=self.dropout, training=self.training)
+            h = dropout(F.relu(layer(h)), self.dropout, self.training)
         return self.layers[-1](h).squeeze(-1)
 
 
