@@ -115,7 +115,7 @@ def _node(dataset: Any, recipe: Recipe, num_workers: int, fast: bool) -> Prepare
         loader=cluster_batches(recipe.parts, num_workers=num_workers) if recipe.parts > 1 else None,
         eval_loader=cluster_batches(recipe.eval_parts, num_workers=num_workers) if recipe.eval_parts > 1 else None,
     )
-    edge_dim = None if data.edge_attr is None else data.edge_attr.size(-1)
+    edge_dim = _encoding(data.get("edge_attr"))
     return Prepared(
         data, task, lambda: _network(recipe, encoder, outputs, edge_dim, "node"), scale_of(dataset.eval_metric)
     )
@@ -124,7 +124,7 @@ def _node(dataset: Any, recipe: Recipe, num_workers: int, fast: bool) -> Prepare
 def _node_features(data: Data) -> EncoderSpec:
     """Give nodes without features the sum of their edges' and their one-hot species; says how to encode ``x``."""
     if data.x is not None:
-        return data.x.size(-1) if data.x.is_floating_point() else _categories(data.x)
+        return _encoding(data.x)
     if data.edge_attr is None:
         raise ValueError("dataset: got nodes and edges without features, expected features on either")
     sums = ops.scatter(data.edge_attr.float(), data.edge_index[0], data.num_nodes)
@@ -145,20 +145,16 @@ def _graph(dataset: Any, recipe: Recipe, num_workers: int, fast: bool) -> Prepar
         parts = {split: graphs[:256] for split, graphs in parts.items()}
     stored = dataset._data
     encoder: EncoderSpec
-    edge_dim: EncoderSpec = None
+    edge_dim: EncoderSpec
     if dataset.name.startswith("ogbg-mol"):
         features = import_ogb("ogb.utils.features")
         encoder, edge_dim = features.get_atom_feature_dims(), features.get_bond_feature_dims()
     else:
-        if stored.edge_attr is not None:
-            edge_dim = (
-                stored.edge_attr.size(-1) if stored.edge_attr.is_floating_point() else _categories(stored.edge_attr)
-            )
-        if stored.get("x") is not None:
-            encoder = stored.x.size(-1) if stored.x.is_floating_point() else _categories(stored.x)
-        elif isinstance(edge_dim, int):
-            encoder = edge_dim  # sums of the edges' features
-        else:
+        edge_dim = _encoding(stored.get("edge_attr"))
+        encoder = _encoding(stored.get("x"))
+        if encoder is None and isinstance(edge_dim, int):
+            encoder = edge_dim  # the sum of the edges' features
+        if encoder is None:
             raise ValueError(f"dataset: got '{dataset.name}' without features, expected some on nodes or edges")
     task = GraphPrediction(
         metric=label_metric(dataset, "graph", lenient=fast),
@@ -237,8 +233,13 @@ def _target(dataset: Any) -> tuple[Criterion, int]:
     return kinds[dataset.task_type]
 
 
-def _categories(codes: Tensor) -> list[int]:
-    return (codes.view(codes.size(0), -1).max(dim=0).values + 1).tolist()
+def _encoding(features: Tensor | None) -> EncoderSpec:
+    """How to encode features: real ones by their width, codes by the number of codes in each column."""
+    if features is None:
+        return None
+    if features.is_floating_point():
+        return features.size(-1)
+    return (features.view(features.size(0), -1).max(dim=0).values + 1).tolist()
 
 
 def _is_official(dataset: Any) -> bool:
