@@ -18,6 +18,13 @@ from graphkit.native.kernels import (
     softmax_aggregate_backward,
 )
 from graphkit.native.library import ABI_VERSION, available, build_info, why_not
+from graphkit.native.sheaf import (
+    sheaf_available,
+    sheaf_degree,
+    sheaf_degree_backward,
+    sheaf_laplacian,
+    sheaf_laplacian_backward,
+)
 from graphkit.native.sorting import IndexOutOfRange, sort_edges
 
 __all__ = [
@@ -29,6 +36,11 @@ __all__ = [
     "gather_reduce_backward",
     "powermean_aggregate",
     "powermean_aggregate_backward",
+    "sheaf_available",
+    "sheaf_degree",
+    "sheaf_degree_backward",
+    "sheaf_laplacian",
+    "sheaf_laplacian_backward",
     "softmax_aggregate",
     "softmax_aggregate_backward",
     "IndexOutOfRange",

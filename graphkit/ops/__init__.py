@@ -1,6 +1,7 @@
 """The functional core: tensors and a :class:`~graphkit.Graph` in, tensors out."""
 
 from graphkit.ops.backend import backend, backend_status
+from graphkit.ops.blocks import block_apply, block_inverse_sqrt
 from graphkit.ops.gather_reduce import gather_reduce
 from graphkit.ops.powermean import powermean_aggregate
 from graphkit.ops.scatter import (
@@ -12,12 +13,16 @@ from graphkit.ops.scatter import (
     segment_softmax,
     segment_topk,
 )
+from graphkit.ops.sheaf import sheaf_degree, sheaf_dirichlet_energy, sheaf_laplacian, sheaf_normalizer
+from graphkit.ops.sheaf_matrix import sheaf_fixed_maps, sheaf_laplacian_matrix
 from graphkit.ops.softmax import softmax_aggregate
 
 __all__ = [
     "TopK",
     "backend",
     "backend_status",
+    "block_apply",
+    "block_inverse_sqrt",
     "gather_reduce",
     "powermean_aggregate",
     "scatter",
@@ -26,5 +31,11 @@ __all__ = [
     "segment_logsumexp",
     "segment_softmax",
     "segment_topk",
+    "sheaf_degree",
+    "sheaf_dirichlet_energy",
+    "sheaf_fixed_maps",
+    "sheaf_laplacian",
+    "sheaf_laplacian_matrix",
+    "sheaf_normalizer",
     "softmax_aggregate",
 ]

@@ -42,11 +42,13 @@ def _module(backend: str) -> ModuleType:
     return torch_backend
 
 
-def _define(name: str, schema: str, fake: Callable[..., tuple[Tensor, ...]]) -> None:
+def _define(name: str, schema: str, fake: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:
     """Make the operator ``graphkit::name``; its last argument is the backend whose function ``name`` runs it."""
 
-    def run(*args: Any) -> tuple[Tensor, ...]:
+    def run(*args: Any) -> Tensor | tuple[Tensor, ...]:
         results = getattr(_module(args[-1]), name)(*args[:-1])
+        if isinstance(results, Tensor):
+            return results
         # Operators return tensors; an empty one stands for "not asked for".
         return tuple(args[0].new_empty(0) if result is None else result for result in results)
 
@@ -115,9 +117,65 @@ _define(
     ),
 )
 
+# The sheaf kernels walk the form by source: slot k of row u is the edge u -> index[k] with the user's position
+# perm[k], and pair[k] is the position of its reverse (-1: leave the edge out). maps [E, d] or [E, d, d] in the user's
+# order, weight [E] or None; the weight of an undirected edge is the mean of its two directions'.
+_SHEAF = "Tensor ptr, Tensor index, Tensor perm, Tensor pair, Tensor maps, Tensor? weight"
+_define(
+    "sheaf_laplacian",
+    f"(Tensor x, {_SHEAF}, str backend) -> Tensor",
+    lambda x, ptr, index, perm, pair, maps, weight, backend: torch.empty_like(x),
+)
+_define(
+    "sheaf_laplacian_backward",
+    f"(Tensor grad, Tensor x, {_SHEAF}, bool need_maps, str backend) -> (Tensor, Tensor, Tensor)",
+    lambda grad, x, ptr, index, perm, pair, maps, weight, need_maps, backend: (
+        torch.empty_like(x),
+        torch.empty_like(maps) if need_maps else x.new_empty(0),
+        _like_edge(x, weight, need_maps),
+    ),
+)
+_define(
+    "sheaf_degree",
+    f"({_SHEAF}, str backend) -> Tensor",
+    lambda ptr, index, perm, pair, maps, weight, backend: maps.new_empty(
+        (ptr.shape[0] - 1, *maps.shape[1:]), dtype=accumulator(maps.dtype)
+    ),
+)
+_define(
+    "sheaf_degree_backward",
+    f"(Tensor grad, {_SHEAF}, str backend) -> (Tensor, Tensor)",
+    lambda grad, ptr, index, perm, pair, maps, weight, backend: (
+        torch.empty_like(maps),
+        _like_edge(maps, weight, True),
+    ),
+)
+
+
+def _sheaf_pairs(reverse: Tensor, perm: Tensor, strict: bool) -> Tensor:
+    if strict and bool((reverse < 0).any()):
+        missing = torch.nonzero(reverse < 0).flatten()
+        raise ValueError(
+            f"every edge of a sheaf needs its reverse, which carries the other node's map (got {missing.numel()} of "
+            f"{reverse.numel()} edges without, the first at position {int(missing[0])}); add them with "
+            f"graph.to_undirected(), or leave such edges out with unpaired='ignore'"
+        )
+    return reverse.index_select(0, perm).to(perm.dtype)
+
+
+# An operator so that it can look at values inside torch.compile(fullgraph=True).
+_LIBRARY.define("sheaf_pairs(Tensor reverse, Tensor perm, bool strict) -> Tensor")
+_LIBRARY.impl("sheaf_pairs", _sheaf_pairs, "CompositeExplicitAutograd")
+torch.library.register_fake("graphkit::sheaf_pairs", lambda reverse, perm, strict: torch.empty_like(perm), lib=_LIBRARY)
+
 gather_reduce = torch.ops.graphkit.gather_reduce.default
 gather_reduce_backward = torch.ops.graphkit.gather_reduce_backward.default
 softmax_aggregate = torch.ops.graphkit.softmax_aggregate.default
 softmax_aggregate_backward = torch.ops.graphkit.softmax_aggregate_backward.default
 powermean_aggregate = torch.ops.graphkit.powermean_aggregate.default
 powermean_aggregate_backward = torch.ops.graphkit.powermean_aggregate_backward.default
+sheaf_laplacian = torch.ops.graphkit.sheaf_laplacian.default
+sheaf_laplacian_backward = torch.ops.graphkit.sheaf_laplacian_backward.default
+sheaf_degree = torch.ops.graphkit.sheaf_degree.default
+sheaf_degree_backward = torch.ops.graphkit.sheaf_degree_backward.default
+sheaf_pairs = torch.ops.graphkit.sheaf_pairs.default

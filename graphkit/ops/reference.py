@@ -111,3 +111,42 @@ def powermean_aggregate(x: Tensor, graph: Graph, edge: Tensor | None, p: Tensor,
     log_out = torch.where(large, log_large, torch.where(tiny, log_tiny, log_small))
     out = torch.where(has_edges, log_out.exp(), torch.zeros_like(log_out))
     return out.to(x.dtype)
+
+
+def _edge_maps(
+    graph: Graph, pair: Tensor, maps: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """For every edge with a reverse: its two nodes, the maps of both into it, and its weight (broadcastable)."""
+    column = torch.nonzero(pair >= 0).flatten()
+    partner = pair.long().index_select(0, column)
+    row, col = graph.edge_index.index_select(1, column)
+    dtype = accumulator(maps.dtype)
+    own, other = maps.to(dtype).index_select(0, column), maps.to(dtype).index_select(0, partner)
+    if weight is None:
+        w = own.new_ones(column.numel())
+    else:
+        weight = weight.to(dtype)
+        w = (weight.index_select(0, column) + weight.index_select(0, partner)) / 2
+    return row, col, own, other, w.reshape(-1, *(1,) * (maps.dim() - 1))
+
+
+def sheaf_laplacian(x: Tensor, graph: Graph, pair: Tensor, maps: Tensor, weight: Tensor | None) -> Tensor:
+    """``out_u = sum over the edges {u, v} of w F_u^T (F_u x_u - F_v x_v)``, ``x [N, d, f]``; ``pair [E]`` is the
+    position of each edge's reverse, -1 for an edge that is to be left out."""
+    row, col, own, other, w = _edge_maps(graph, pair, maps, weight)
+    z = x.to(accumulator(x.dtype))
+    at_row, at_col = z.index_select(0, row), z.index_select(0, col)
+    if maps.dim() == 2:
+        y = own[:, :, None] * at_row - other[:, :, None] * at_col
+        m = (w * own)[:, :, None] * y
+    else:
+        m = (w * own).transpose(1, 2) @ (own @ at_row - other @ at_col)
+    return torch.zeros_like(z).index_add(0, row, m).to(x.dtype)
+
+
+def sheaf_degree(graph: Graph, pair: Tensor, maps: Tensor, weight: Tensor | None) -> Tensor:
+    """``D_u = sum over the edges {u, v}, u != v, of w F_u^T F_u``: ``[N, d]`` for diagonal maps, else ``[N, d, d]``."""
+    row, col, own, _, w = _edge_maps(graph, pair, maps, weight)
+    w = w * (row != col).to(w.dtype).reshape(w.shape[:1] + (1,) * (w.dim() - 1))
+    block = w * own * own if maps.dim() == 2 else (w * own).transpose(1, 2) @ own
+    return block.new_zeros(graph.num_src, *block.shape[1:]).index_add(0, row, block)

@@ -7,6 +7,12 @@ tensors are kept. The contract of the functions is that of :mod:`graphkit.ops.ke
 
 from graphkit.ops.torch_backend.gather_reduce import gather_reduce, gather_reduce_backward
 from graphkit.ops.torch_backend.powermean import powermean_aggregate, powermean_aggregate_backward
+from graphkit.ops.torch_backend.sheaf import (
+    sheaf_degree,
+    sheaf_degree_backward,
+    sheaf_laplacian,
+    sheaf_laplacian_backward,
+)
 from graphkit.ops.torch_backend.softmax import softmax_aggregate, softmax_aggregate_backward
 
 __all__ = [
@@ -14,6 +20,10 @@ __all__ = [
     "gather_reduce_backward",
     "powermean_aggregate",
     "powermean_aggregate_backward",
+    "sheaf_degree",
+    "sheaf_degree_backward",
+    "sheaf_laplacian",
+    "sheaf_laplacian_backward",
     "softmax_aggregate",
     "softmax_aggregate_backward",
 ]

@@ -1,0 +1,140 @@
+"""Small blocks, one per node: applying them, and inverse square roots whose gradients are finite everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit.ops.check import accumulator
+
+
+def block_apply(blocks: Tensor, x: Tensor) -> Tensor:
+    """Multiply each node's features by its block.
+
+    Args:
+        blocks: one scalar ``[N]``, diagonal ``[N, d]`` or matrix ``[N, d, d]`` per node.
+        x: ``[N, d, f]``.
+
+    Shapes:
+        ``[N, d, f] -> [N, d, f]``, in the dtype of ``x``.
+
+    Example:
+        >>> import torch
+        >>> x = torch.ones(2, 3, 1)
+        >>> block_apply(torch.tensor([1.0, 2.0]), x)[1].flatten().tolist()
+        [2.0, 2.0, 2.0]
+    """
+    dtype = torch.promote_types(blocks.dtype, x.dtype)
+    b, z = blocks.to(dtype), x.to(dtype)
+    if b.dim() == 3:
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.bmm(b, z).to(x.dtype)
+    return (b.reshape(-1, *b.shape[1:], *(1,) * (3 - b.dim())) * z).to(x.dtype)
+
+
+def inverse_sqrt(values: Tensor) -> Tensor:
+    """``v^(-1/2)`` of non-negative numbers, 0 where ``v = 0``; value and gradient are finite at 0.
+
+    Example:
+        >>> import torch
+        >>> inverse_sqrt(torch.tensor([4.0, 0.0])).tolist()
+        [0.5, 0.0]
+    """
+    positive = values > 0
+    return torch.where(positive, torch.where(positive, values, torch.ones_like(values)).rsqrt(), 0.0)
+
+
+def block_inverse_sqrt(blocks: Tensor) -> Tensor:
+    r"""Inverse square root of symmetric positive semidefinite blocks, a pseudo-inverse root where one is singular.
+
+    With :math:`A = U \Lambda U^T` the result is :math:`U \Lambda^{+1/2} U^T`; eigenvalues up to ``d * eps * largest``
+    are taken as 0, as a pseudo-inverse does. The derivative is written in terms of the root itself: the gradient
+    through ``torch.linalg.eigh`` divides by differences of eigenvalues and is NaN where two are equal (isolated
+    nodes, leaves, orthogonal maps), this one divides by sums of their roots. At a singular block it is the derivative
+    along changes that keep the rank.
+
+    Args:
+        blocks: ``[N, d, d]``, symmetric, positive semidefinite. Half types are computed in float32.
+
+    Shapes:
+        ``[N, d, d] -> [N, d, d]``, float32 or float64.
+
+    Example:
+        >>> import torch
+        >>> block_inverse_sqrt(torch.diag(torch.tensor([4.0, 0.0]))[None])[0].tolist()
+        [[0.5, 0.0], [0.0, 0.0]]
+    """
+    root, inverse, _, _ = _Root.apply(blocks.to(accumulator(blocks.dtype)))
+    return _Inverse.apply(root, inverse)
+
+
+def _symmetric(a: Tensor) -> Tensor:
+    return (a + a.transpose(-1, -2)) / 2
+
+
+class _Root(torch.autograd.Function):
+    """``A -> A^(1/2)``, and without a gradient its pseudo-inverse, eigenvectors and roots of eigenvalues.
+
+    Torch differentiates its own backward: every product below is an operation autograd knows.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        values, vectors = torch.linalg.eigh(_symmetric(a))
+        largest = values.abs().amax(-1, keepdim=True)
+        kept = values > largest * (a.size(-1) * torch.finfo(a.dtype).eps)
+        roots = torch.where(kept, values, 0.0).sqrt()
+        inverse_roots = torch.where(kept, torch.where(kept, roots, 1.0).reciprocal(), 0.0)
+        root = (vectors * roots[:, None, :]) @ vectors.transpose(1, 2)
+        inverse = (vectors * inverse_roots[:, None, :]) @ vectors.transpose(1, 2)
+        ctx.save_for_backward(root, vectors, roots)
+        ctx.mark_non_differentiable(inverse, vectors, roots)
+        return root, inverse, vectors, roots
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> Tensor:
+        root, vectors, roots = ctx.saved_tensors
+        return _Sylvester.apply(root, _symmetric(grad), vectors, roots)
+
+
+class _Sylvester(torch.autograd.Function):
+    """Solve ``R Y + Y R = H`` for symmetric ``H``, given the eigendecomposition of ``R``.
+
+    The derivative of the square root, its own adjoint in ``H``, and its own derivative in ``R``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, root: Tensor, h: Tensor, vectors: Tensor, roots: Tensor) -> Tensor:
+        total = roots[:, :, None] + roots[:, None, :]
+        solvable = total > 0
+        inner = vectors.transpose(1, 2) @ h @ vectors
+        inner = torch.where(solvable, inner / torch.where(solvable, total, 1.0), 0.0)
+        y = vectors @ inner @ vectors.transpose(1, 2)
+        ctx.save_for_backward(root, vectors, roots, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        root, vectors, roots, y = ctx.saved_tensors
+        w = _Sylvester.apply(root, _symmetric(grad), vectors, roots)
+        return -(w @ y + y @ w), w, None, None
+
+
+class _Inverse(torch.autograd.Function):
+    """The pseudo-inverse of a symmetric matrix whose value is known, with the derivative at constant rank."""
+
+    @staticmethod
+    def forward(ctx: Any, root: Tensor, inverse: Tensor) -> Tensor:
+        out = inverse.clone()
+        ctx.save_for_backward(root, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        root, s = ctx.saved_tensors
+        g = _symmetric(grad)
+        dropped = torch.eye(s.size(-1), dtype=s.dtype, device=s.device) - root @ s
+        across = s @ s @ g @ dropped
+        return across + across.transpose(1, 2) - s @ g @ s, None
