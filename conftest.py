@@ -14,8 +14,16 @@ from torch_geometric.nn import MessagePassing
 import graphkit
 from graphkit.datasets.root import data_root
 
-# The kernels import triton, which has wheels for Linux alone; the package that holds them does not.
-collect_ignore_glob = [] if find_spec("triton") else ["graphkit/ops/triton/[a-z]*.py"]
+# The kernels import triton, which has wheels for Linux alone; the package that holds them does not. Likewise the
+# subclasses of OGB's data sets.
+collect_ignore_glob = [
+    pattern
+    for needed, pattern in (
+        ("triton", "graphkit/ops/triton/[a-z]*.py"),
+        ("ogb", "graphkit/datasets/families/ogb_classes.py"),
+    )
+    if not find_spec(needed)
+]
 
 # pytest loads a module with docstring examples a second time if nothing has imported it before, and the copy takes
 # the place of what its package exports under the same name (`ops.scatter` is a function).

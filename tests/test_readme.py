@@ -9,6 +9,7 @@ import pytest
 
 from graphkit.cli import COMMANDS
 from graphkit.datasets import names
+from graphkit.datasets.families.tu import tu_name
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -38,7 +39,10 @@ def test_extras_and_data_sets_are_all_named() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     section = project.split("[project.optional-dependencies]")[1].split("[project.scripts]")[0]
     extras = re.findall(r"^([a-z]+) = \[", section, flags=re.MULTILINE)
-    missing = [name for name in [*extras, *names()] if f"`{name}`" not in TEXT]
+    # The sets of OGB and TUDataset are many: the README names some, and where the names come from.
+    several = {"ogbn", "ogbl", "ogbg"}
+    data_sets = [n for n in names() if n.split("-")[0] not in several and tu_name(n, "absent") is None]
+    missing = [name for name in [*extras, *data_sets] if f"`{name}`" not in TEXT]
     assert missing == []
 
 

@@ -160,7 +160,7 @@ def _molecule_csv(
     if isinstance(labels, str):
         raise TypeError(f"labels: got the string {labels!r}, expected a list of column names")
     if importlib.util.find_spec("rdkit") is None:
-        raise ImportError("reading SMILES needs rdkit: pip install rdkit")
+        raise ImportError("reading SMILES needs rdkit: pip install 'graphkit[molecules]'")
     path = (data_root(root) or Path()) / file
     return open_cached(
         "molecule-csv",

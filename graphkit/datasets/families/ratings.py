@@ -15,7 +15,7 @@ def _movielens(cls: type[MovieLens100K] | type[MovieLens1M], names: tuple[str, .
     def open_movielens(root: Root = None, *, download: str = "no", transform: Transform = None) -> Dataset:
         folders = (f"{cls.__name__}/raw", archive, "raw")
         if importlib.util.find_spec("pandas") is None:
-            raise ImportError(f"PyG's {cls.__name__} needs pandas: pip install pandas")
+            raise ImportError(f"PyG's {cls.__name__} needs pandas: pip install 'graphkit[datasets]'")
         return open_cached(
             cls.__name__.lower(),
             [FileGroup(names, folders, urls=(cls.url,))],
