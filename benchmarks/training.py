@@ -187,7 +187,7 @@ def training_table(rounds: int, steps: int = 40) -> list[str]:
     """Markdown lines: seconds per epoch of the same network in each library, and theirs over ours."""
     lines = [
         f"Training epochs of DeeperGCN (softmax with learnt temperature), batches included, medians of {rounds} "
-        f"interleaved rounds. ogbg-molhiv: 7 layers, an encoder of bonds in each, {steps} steps timed and multiplied up "
+        f"interleaved rounds. ogbg-molhiv: 7 layers, an encoder of bonds in each; {steps} steps timed, multiplied up "
         "to the epoch. The large graph: N = 50,000, E = 1,000,000, power law, 7 layers, one step is an epoch.",
         "",
         "| data | width | batch | library | ms/step | epoch s | theirs / ours |",
