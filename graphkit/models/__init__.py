@@ -2,5 +2,7 @@
 
 from graphkit.models.deeper_gcn import DeeperGCN
 from graphkit.models.link import LinkModel, LinkPredictor
+from graphkit.models.neural_sheaf_diffusion import NeuralSheafDiffusion
+from graphkit.models.sheaf_ode import SheafODE
 
-__all__ = ["DeeperGCN", "LinkModel", "LinkPredictor"]
+__all__ = ["DeeperGCN", "LinkModel", "LinkPredictor", "NeuralSheafDiffusion", "SheafODE"]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
-from graphkit.nn.dropout import dropout
+from graphkit.nn.dropout import relu_dropout
 
 
 class LinkPredictor(nn.Module):
@@ -55,7 +55,7 @@ class LinkPredictor(nn.Module):
         """Score each pair of nodes."""
         h = z.index_select(0, pairs[0]) * z.index_select(0, pairs[1])
         for layer in self.layers[:-1]:
-            h = dropout(F.relu(layer(h)), self.dropout, self.training)
+            h = relu_dropout(layer(h), self.dropout, self.training)
         return self.layers[-1](h).squeeze(-1)
 
 

@@ -6,7 +6,7 @@ from graphkit.nn.aggr import (
     SoftmaxAggregation,
     resolve_aggregation,
 )
-from graphkit.nn.conv import FusedMessagePassing, GENConv
+from graphkit.nn.conv import FusedMessagePassing, GENConv, SheafConv
 from graphkit.nn.deepgcn import DeepGCNLayer
 from graphkit.nn.encoder import CategoricalEncoder
 from graphkit.nn.norm import MessageNorm
@@ -21,6 +21,7 @@ __all__ = [
     "GroupAddRev",
     "MessageNorm",
     "PowerMeanAggregation",
+    "SheafConv",
     "SoftmaxAggregation",
     "resolve_aggregation",
 ]

@@ -2,5 +2,6 @@
 
 from graphkit.nn.conv.base import FusedMessagePassing
 from graphkit.nn.conv.gen_conv import GENConv
+from graphkit.nn.conv.sheaf_conv import SheafConv
 
-__all__ = ["FusedMessagePassing", "GENConv"]
+__all__ = ["FusedMessagePassing", "GENConv", "SheafConv"]
