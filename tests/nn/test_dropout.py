@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from graphkit.nn.dropout import dropout
+from graphkit.nn import dropout as module
+from graphkit.nn.dropout import dropout, relu_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -56,10 +57,58 @@ def test_any_shape_and_type(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     assert (y.shape, y.dtype) == (torch.Size(shape), dtype)
 
 
+@pytest.mark.parametrize("relu", [False, True])
+def test_the_kernel_and_torch_draw_the_same(relu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not module.dropout_available():
+        pytest.skip("the native kernels are not there")
+    for size in (0, 1, 63, 64, 65, 1000, 40_001):
+        x = torch.randn(size, dtype=torch.float64)
+        gate = x if relu else None
+        fast = module._masked(x, gate, -(2**62) - 12345, 20_000)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "dropout_available", lambda: False)
+            assert module._masked(x, gate, -(2**62) - 12345, 20_000).equal(fast)
+
+
+def test_relu_dropout_is_dropout_after_relu() -> None:
+    x = torch.randn(40, 30, dtype=torch.float64, requires_grad=True)
+    out, expected = [], []
+    for function, results in ((lambda x: relu_dropout(x, 0.4), out), (lambda x: dropout(x.relu(), 0.4), expected)):
+        torch.manual_seed(3)
+        y = function(x)
+        results += [y, *torch.autograd.grad((y**2).sum(), x)]
+    assert all(a.equal(b) for a, b in zip(out, expected, strict=True))
+
+
+def test_nan_passes_the_rectifier() -> None:
+    kept = relu_dropout(torch.full((1000,), math.nan), 0.5)
+    assert 300 < int(kept.isnan().sum()) < 700
+
+
+def test_derivatives() -> None:
+    x = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(1)
+        return relu_dropout(x, 0.3) ** 3
+
+    assert torch.autograd.gradcheck(function, (x,))
+    assert torch.autograd.gradgradcheck(function, (x,))
+
+
+def test_any_layout() -> None:
+    x = torch.randn(8, 6)
+    torch.manual_seed(1)
+    expected = dropout(x, 0.5)
+    torch.manual_seed(1)
+    assert dropout(x.t().contiguous().t(), 0.5).equal(expected)
+
+
 def test_ends() -> None:
     x = torch.ones(4, 4)
     assert dropout(x, 0.0) is x
     assert dropout(x, 0.5, training=False) is x
+    assert relu_dropout(-x, 0.5, training=False).equal(torch.zeros(4, 4))
     assert dropout(x, 1.0).equal(torch.zeros(4, 4))
     with pytest.raises(ValueError, match=r"p: got 1\.5"):
         dropout(x, 1.5)
