@@ -19,6 +19,10 @@ from graphkit.native.kernels import (
 )
 from graphkit.native.library import ABI_VERSION, available, build_info, why_not
 from graphkit.native.sheaf import (
+    block_apply,
+    block_inverse_sqrt,
+    block_inverse_sqrt_backward,
+    block_outer,
     sheaf_available,
     sheaf_degree,
     sheaf_degree_backward,
@@ -36,6 +40,10 @@ __all__ = [
     "gather_reduce_backward",
     "powermean_aggregate",
     "powermean_aggregate_backward",
+    "block_apply",
+    "block_inverse_sqrt",
+    "block_inverse_sqrt_backward",
+    "block_outer",
     "sheaf_available",
     "sheaf_degree",
     "sheaf_degree_backward",

@@ -16,6 +16,10 @@ from graphkit.native import library
 
 __all__ = [
     "MAX_STALK",
+    "block_apply",
+    "block_inverse_sqrt",
+    "block_inverse_sqrt_backward",
+    "block_outer",
     "sheaf_available",
     "sheaf_degree",
     "sheaf_degree_backward",
@@ -26,9 +30,9 @@ __all__ = [
 #: Largest stalk dimension of general maps that the kernels take.
 MAX_STALK = 5
 
-# SheafArgs of src/sheaf.h: 10 integers, 11 addresses.
-_pack = struct.Struct("=10q11Q").pack
-_APPLY, _BACKWARD, _DEGREE, _DEGREE_BACKWARD = range(4)
+# SheafArgs of src/sheaf.h: 9 integers, 11 addresses.
+_pack = struct.Struct("=9q11Q").pack
+_LAPLACIAN, _LAPLACIAN_BACKWARD, _DEGREE, _DEGREE_BACKWARD, _BLOCK_APPLY, _BLOCK_OUTER, _ROOT, _ROOT_BACKWARD = range(8)
 
 
 def sheaf_available() -> bool:
@@ -38,30 +42,31 @@ def sheaf_available() -> bool:
 
 def _run(
     op: int,
-    form: tuple[Tensor, Tensor, Tensor, Tensor],
+    form: tuple[Tensor, Tensor, Tensor, Tensor] | None,
     maps: Tensor,
     weight: Tensor | None,
+    results: tuple[Tensor | None, ...],
     *,
+    nodes: int,
+    stalk: int,
     channels: int = 1,
     x: Tensor | None = None,
     grad: Tensor | None = None,
-    need_maps: bool = False,
-    results: tuple[Tensor | None, ...],
+    transpose: bool = False,
 ) -> None:
-    ptr, index, perm, pair = form
+    ptr, index, perm, pair = form or (None, None, None, None)
     first, second, third = (*results, None, None)[:3]
     addresses = (ptr, index, perm, pair, maps, weight, x, grad, first, second, third)
     arguments = _pack(
         maps.dtype is torch.float64,
-        ptr.dtype is torch.int64,
+        ptr is not None and ptr.dtype is torch.int64,
         torch.get_num_threads(),
-        ptr.shape[0] - 1,
-        index.shape[0],
-        maps.shape[1],
+        nodes,
+        0 if index is None else index.shape[0],
+        stalk,
         channels,
-        maps.dim() == 2,
-        need_maps,
-        0,
+        form is not None and maps.dim() == 2,
+        transpose,
         *(0 if t is None else t.data_ptr() for t in addresses),
     )
     if library.load().graphkit_sheaf(op, arguments):
@@ -79,8 +84,10 @@ def sheaf_laplacian(
     dtype = x.dtype
     x, maps, weight = _wide(x), _wide(maps), None if weight is None else _wide(weight)
     out = torch.empty_like(x)
+    nodes, stalk, channels = x.shape
     if out.numel():
-        _run(_APPLY, (ptr, index, perm, pair), maps, weight, channels=x.shape[2], x=x, results=(out,))
+        form = (ptr, index, perm, pair)
+        _run(_LAPLACIAN, form, maps, weight, (out,), nodes=nodes, stalk=stalk, channels=channels, x=x)
     return out.to(dtype)
 
 
@@ -100,12 +107,14 @@ def sheaf_laplacian_backward(
         return sheaf_laplacian(grad, ptr, index, perm, pair, maps, weight), None, None
     dtype = x.dtype
     grad, x, maps, weight = _wide(grad), _wide(x), _wide(maps), None if weight is None else _wide(weight)
-    gx, gmaps = torch.empty_like(x), torch.zeros_like(maps)
-    gweight = None if weight is None else torch.zeros_like(weight)
-    if gx.numel():
+    nodes, stalk, channels = x.shape
+    # Without channels there is nothing to write the gradients from.
+    empty = torch.empty_like if x.numel() else torch.zeros_like
+    gx, gmaps, gweight = empty(x), empty(maps), None if weight is None else empty(weight)
+    if x.numel():
         _run(
-            _BACKWARD, (ptr, index, perm, pair), maps, weight, channels=x.shape[2], x=x, grad=grad, need_maps=True,
-            results=(gx, gmaps, gweight),
+            _LAPLACIAN_BACKWARD, (ptr, index, perm, pair), maps, weight, (gx, gmaps, gweight),
+            nodes=nodes, stalk=stalk, channels=channels, x=x, grad=grad,
         )  # fmt: skip
     return gx.to(dtype), gmaps.to(dtype), None if gweight is None else gweight.to(dtype)
 
@@ -113,8 +122,9 @@ def sheaf_laplacian_backward(
 def sheaf_degree(ptr: Tensor, index: Tensor, perm: Tensor, pair: Tensor, maps: Tensor, weight: Tensor | None) -> Tensor:
     """``D_u = sum w F_u^T F_u`` over the edges that are no self loops, float32 or float64."""
     maps, weight = _wide(maps), None if weight is None else _wide(weight)
-    out = maps.new_empty((ptr.shape[0] - 1, *maps.shape[1:]))
-    _run(_DEGREE, (ptr, index, perm, pair), maps, weight, results=(out,))
+    nodes, stalk = ptr.shape[0] - 1, maps.shape[1]
+    out = maps.new_empty((nodes, *maps.shape[1:]))
+    _run(_DEGREE, (ptr, index, perm, pair), maps, weight, (out,), nodes=nodes, stalk=stalk)
     return out
 
 
@@ -125,5 +135,43 @@ def sheaf_degree_backward(
     dtype = maps.dtype
     maps, weight = _wide(maps), None if weight is None else _wide(weight)
     gmaps, gweight = torch.empty_like(maps), None if weight is None else torch.empty_like(weight)
-    _run(_DEGREE_BACKWARD, (ptr, index, perm, pair), maps, weight, grad=grad, need_maps=True, results=(gmaps, gweight))
+    form, results = (ptr, index, perm, pair), (gmaps, gweight)
+    _run(_DEGREE_BACKWARD, form, maps, weight, results, nodes=ptr.shape[0] - 1, stalk=maps.shape[1], grad=grad)
     return gmaps.to(dtype), None if gweight is None else gweight.to(dtype)
+
+
+def block_apply(blocks: Tensor, x: Tensor, transpose: bool) -> Tensor:
+    """``blocks[n] x[n]``, or with the transposed blocks; float32 or float64."""
+    out = torch.empty_like(x)
+    nodes, stalk, channels = x.shape
+    if out.numel():
+        _run(
+            _BLOCK_APPLY, None, blocks, None, (out,), nodes=nodes, stalk=stalk, channels=channels, x=x,
+            transpose=transpose,
+        )  # fmt: skip
+    return out
+
+
+def block_outer(a: Tensor, b: Tensor) -> Tensor:
+    """``a[n] b[n]^T``: ``[N, d, f] -> [N, d, d]``."""
+    nodes, stalk, channels = a.shape
+    if channels == 0:
+        return a.new_zeros((nodes, stalk, stalk))
+    out = a.new_empty((nodes, stalk, stalk))
+    _run(_BLOCK_OUTER, None, a, None, (out,), nodes=nodes, stalk=stalk, channels=channels, x=b, grad=a)
+    return out
+
+
+def block_inverse_sqrt(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The (pseudo-)inverse square root, eigenvectors and roots of the eigenvalues, by Jacobi's method."""
+    nodes, stalk, _ = blocks.shape
+    out, vectors, roots = torch.empty_like(blocks), torch.empty_like(blocks), blocks.new_empty((nodes, stalk))
+    _run(_ROOT, None, blocks, None, (out, vectors, roots), nodes=nodes, stalk=stalk)
+    return out, vectors, roots
+
+
+def block_inverse_sqrt_backward(grad: Tensor, vectors: Tensor, roots: Tensor) -> Tensor:
+    """The gradient of :func:`block_inverse_sqrt` to ``blocks``, symmetric."""
+    out = torch.empty_like(grad)
+    _run(_ROOT_BACKWARD, None, vectors, roots, (out,), nodes=grad.shape[0], stalk=grad.shape[1], grad=grad)
+    return out

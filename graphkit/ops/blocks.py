@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkit.ops import kernels
+from graphkit.ops.autograd import backward
+from graphkit.ops.backend import select
 from graphkit.ops.check import accumulator
 
 
@@ -26,12 +29,67 @@ def block_apply(blocks: Tensor, x: Tensor) -> Tensor:
         >>> block_apply(torch.tensor([1.0, 2.0]), x)[1].flatten().tolist()
         [2.0, 2.0, 2.0]
     """
-    dtype = torch.promote_types(blocks.dtype, x.dtype)
+    dtype = accumulator(torch.promote_types(blocks.dtype, x.dtype))
     b, z = blocks.to(dtype), x.to(dtype)
-    if b.dim() == 3:
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.bmm(b, z).to(x.dtype)
-    return (b.reshape(-1, *b.shape[1:], *(1,) * (3 - b.dim())) * z).to(x.dtype)
+    if b.dim() < 3:
+        return (b.reshape(*b.shape, *(1,) * (3 - b.dim())) * z).to(x.dtype)
+    name = pick(z, b.size(1))
+    if name == "reference":
+        return (b @ z).to(x.dtype)
+    return _Apply.apply(b.contiguous(), z.contiguous(), False, name).to(x.dtype)
+
+
+@torch.compiler.assume_constant_result
+def _native_takes(stalk: int) -> bool:
+    from graphkit import native
+
+    return native.sheaf_available() and stalk <= native.sheaf.MAX_STALK
+
+
+def pick(x: Tensor, stalk: int) -> str:
+    """The backend that runs ``d x d`` blocks of this size: the selected one, ``torch`` where it has no kernel."""
+    name = select(x)
+    if name == "native" and not _native_takes(stalk):
+        return "torch"
+    return "torch" if name == "triton" else name
+
+
+class _Apply(torch.autograd.Function):
+    """``B x`` per node; its gradients are ``B^T g`` and ``g x^T``, which are differentiable again."""
+
+    @staticmethod
+    def forward(ctx: Any, blocks: Tensor, x: Tensor, transpose: bool, backend: str) -> Tensor:
+        ctx.save_for_backward(blocks, x)
+        ctx.transpose, ctx.backend = transpose, backend
+        return kernels.block_apply(blocks, x, transpose, backend)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        blocks, x = ctx.saved_tensors
+        grad = grad.contiguous()
+        gblocks = gx = None
+        if ctx.needs_input_grad[0]:
+            left, right = (x, grad) if ctx.transpose else (grad, x)
+            gblocks = _Outer.apply(left, right, ctx.backend)
+        if ctx.needs_input_grad[1]:
+            gx = _Apply.apply(blocks, grad, not ctx.transpose, ctx.backend)
+        return gblocks, gx, None, None
+
+
+class _Outer(torch.autograd.Function):
+    """``a b^T`` per node."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, backend: str) -> Tensor:
+        ctx.save_for_backward(a, b)
+        ctx.backend = backend
+        return kernels.block_outer(a, b, backend)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = ctx.saved_tensors
+        grad = grad.contiguous()
+        return _Apply.apply(grad, b, False, ctx.backend), _Apply.apply(grad, a, True, ctx.backend), None
 
 
 def inverse_sqrt(values: Tensor) -> Tensor:
@@ -66,7 +124,36 @@ def block_inverse_sqrt(blocks: Tensor) -> Tensor:
         >>> block_inverse_sqrt(torch.diag(torch.tensor([4.0, 0.0]))[None])[0].tolist()
         [[0.5, 0.0], [0.0, 0.0]]
     """
-    root, inverse, _, _ = _Root.apply(blocks.to(accumulator(blocks.dtype)))
+    blocks = blocks.to(accumulator(blocks.dtype))
+    name = pick(blocks, blocks.size(1))
+    return _reference(blocks) if name == "reference" else _InverseSqrt.apply(blocks.contiguous(), name)
+
+
+class _InverseSqrt(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, blocks: Tensor, backend: str) -> Tensor:
+        out, vectors, roots = kernels.block_inverse_sqrt(blocks, backend)
+        ctx.save_for_backward(blocks, vectors, roots)
+        ctx.backend = backend
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
+        blocks, vectors, roots = ctx.saved_tensors
+        (gblocks,) = backward(
+            lambda grad: (kernels.block_inverse_sqrt_backward(grad.contiguous(), vectors, roots, ctx.backend),),
+            _reference,
+            grad,
+            (blocks,),
+        )
+        return gblocks, None
+
+
+# The reference, differentiable as often as asked for ---------------------------------------------------------------
+
+
+def _reference(blocks: Tensor) -> Tensor:
+    root, inverse, _, _ = _Root.apply(blocks)
     return _Inverse.apply(root, inverse)
 
 

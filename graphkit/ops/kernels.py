@@ -150,6 +150,27 @@ _define(
         _like_edge(maps, weight, True),
     ),
 )
+# Of one small block per node, float32 or float64.
+_define(
+    "block_apply",
+    "(Tensor blocks, Tensor x, bool transpose, str backend) -> Tensor",
+    lambda blocks, x, transpose, backend: torch.empty_like(x),
+)
+_define(
+    "block_outer",
+    "(Tensor a, Tensor b, str backend) -> Tensor",
+    lambda a, b, backend: a.new_empty((a.shape[0], a.shape[1], b.shape[1])),
+)
+_define(
+    "block_inverse_sqrt",
+    "(Tensor blocks, str backend) -> (Tensor, Tensor, Tensor)",
+    lambda blocks, backend: (torch.empty_like(blocks), torch.empty_like(blocks), blocks.new_empty(blocks.shape[:2])),
+)
+_define(
+    "block_inverse_sqrt_backward",
+    "(Tensor grad, Tensor vectors, Tensor roots, str backend) -> Tensor",
+    lambda grad, vectors, roots, backend: torch.empty_like(grad),
+)
 
 
 def _sheaf_pairs(reverse: Tensor, perm: Tensor, strict: bool) -> Tensor:
@@ -179,3 +200,7 @@ sheaf_laplacian_backward = torch.ops.graphkit.sheaf_laplacian_backward.default
 sheaf_degree = torch.ops.graphkit.sheaf_degree.default
 sheaf_degree_backward = torch.ops.graphkit.sheaf_degree_backward.default
 sheaf_pairs = torch.ops.graphkit.sheaf_pairs.default
+block_apply = torch.ops.graphkit.block_apply.default
+block_outer = torch.ops.graphkit.block_outer.default
+block_inverse_sqrt = torch.ops.graphkit.block_inverse_sqrt.default
+block_inverse_sqrt_backward = torch.ops.graphkit.block_inverse_sqrt_backward.default

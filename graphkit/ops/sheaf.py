@@ -12,8 +12,7 @@ from torch import Tensor
 from graphkit.graph import Graph
 from graphkit.ops import kernels, reference
 from graphkit.ops.autograd import OptTensor, backward
-from graphkit.ops.backend import select
-from graphkit.ops.blocks import block_apply, block_inverse_sqrt, inverse_sqrt
+from graphkit.ops.blocks import block_apply, block_inverse_sqrt, inverse_sqrt, pick
 from graphkit.ops.check import accumulator, check_features, check_graph
 
 Normalized = bool | Literal["degree"]
@@ -288,24 +287,9 @@ def _pairs(graph: Graph, unpaired: Unpaired) -> Tensor:
     return known[strict]
 
 
-@torch.compiler.assume_constant_result
-def _native_takes(general_stalk: int) -> bool:
-    from graphkit import native
-
-    return native.sheaf_available() and general_stalk <= native.sheaf.MAX_STALK
-
-
-def _backend(x: Tensor, maps: Tensor) -> str:
-    """The backend that :func:`select` names, or ``torch`` where it has no kernel for these maps."""
-    name = select(x)
-    if name == "native" and not _native_takes(maps.size(1) if maps.dim() == 3 else 1):
-        return "torch"
-    return "torch" if name == "triton" else name
-
-
 def _laplacian(x: Tensor, graph: Graph, maps: Tensor, weight: OptTensor, unpaired: Unpaired) -> Tensor:
     """L x for ``x [N, d, f]``, checked."""
-    pair, name = _pairs(graph, unpaired), _backend(x, maps)
+    pair, name = _pairs(graph, unpaired), pick(x, maps.size(1) if maps.dim() == 3 else 1)
     maps = maps.to(x.dtype)
     weight = None if weight is None else weight.to(x.dtype)
     if name == "reference":
@@ -315,7 +299,7 @@ def _laplacian(x: Tensor, graph: Graph, maps: Tensor, weight: OptTensor, unpaire
 
 
 def _degree(graph: Graph, maps: Tensor, weight: OptTensor, unpaired: Unpaired) -> Tensor:
-    pair, name = _pairs(graph, unpaired), _backend(maps, maps)
+    pair, name = _pairs(graph, unpaired), pick(maps, maps.size(1) if maps.dim() == 3 else 1)
     if name == "reference":
         return reference.sheaf_degree(graph, graph.reverse, maps, weight)
     return _Degree.apply(

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "abi.h"
+#include "sheaf.h"
 
 #define GK_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -11,13 +12,16 @@ namespace graphkit {
 
 namespace baseline {
 extern const Kernel kernels[];
+extern const SheafKernel sheaf_kernels[];
 }
 #ifdef GRAPHKIT_X86
 namespace avx2 {
 extern const Kernel kernels[];
+extern const SheafKernel sheaf_kernels[];
 }
 namespace avx512 {
 extern const Kernel kernels[];
+extern const SheafKernel sheaf_kernels[];
 }
 #endif
 
@@ -26,11 +30,12 @@ namespace {
 struct Isa {
     const char* name;
     const Kernel* kernels;
+    const SheafKernel* sheaf_kernels;
 };
 
 // The best set that this processor has, or a lower one named by GRAPHKIT_NATIVE_ISA.
 Isa choose() {
-    const Isa baseline_isa{"baseline", baseline::kernels};
+    const Isa baseline_isa{"baseline", baseline::kernels, baseline::sheaf_kernels};
 #ifdef GRAPHKIT_X86
     const char* wanted = std::getenv("GRAPHKIT_NATIVE_ISA");
     const bool only_baseline = wanted != nullptr && std::strcmp(wanted, "baseline") == 0;
@@ -40,8 +45,8 @@ Isa choose() {
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (only_baseline || !avx2) return baseline_isa;
-    if (only_avx2 || !avx512) return {"avx2", avx2::kernels};
-    return {"avx512", avx512::kernels};
+    if (only_avx2 || !avx512) return {"avx2", avx2::kernels, avx2::sheaf_kernels};
+    return {"avx512", avx512::kernels, avx512::sheaf_kernels};
 #else
     return baseline_isa;
 #endif
@@ -69,6 +74,15 @@ GK_EXPORT const char* graphkit_compiler() {
 GK_EXPORT int graphkit_run(int64_t op, const graphkit::Args* args) {
     try {
         return graphkit::isa().kernels[op](*args);
+    } catch (const std::bad_alloc&) {
+        return graphkit::Status::out_of_memory;
+    }
+}
+
+// Runs sheaf operator `op` (sheaf.h); returns a Status.
+GK_EXPORT int graphkit_sheaf(int64_t op, const graphkit::SheafArgs* args) {
+    try {
+        return graphkit::isa().sheaf_kernels[op](*args);
     } catch (const std::bad_alloc&) {
         return graphkit::Status::out_of_memory;
     }

@@ -13,9 +13,19 @@ from graphkit.ops.torch_backend.sheaf import (
     sheaf_laplacian,
     sheaf_laplacian_backward,
 )
+from graphkit.ops.torch_backend.small_blocks import (
+    block_apply,
+    block_inverse_sqrt,
+    block_inverse_sqrt_backward,
+    block_outer,
+)
 from graphkit.ops.torch_backend.softmax import softmax_aggregate, softmax_aggregate_backward
 
 __all__ = [
+    "block_apply",
+    "block_inverse_sqrt",
+    "block_inverse_sqrt_backward",
+    "block_outer",
     "gather_reduce",
     "gather_reduce_backward",
     "powermean_aggregate",

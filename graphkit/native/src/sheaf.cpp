@@ -1,0 +1,271 @@
+// The sheaf Laplacian and its gradient: per node, one pass over its edges, maps and stalk rows in registers.
+//
+//     out_u = sum_v w F_u^T y,  y = F_u x_u - F_v x_v                  (self-adjoint)
+//     dF_u = w (g x_u^T + y G_u^T),  dw = <g, y> / 2,  g = F_u G_u - F_v G_v
+//
+// Every edge of a node writes its own map's gradient, so nothing is shared between rows; y and g are recomputed at
+// the other end.  Diagonal maps of more than kMaxStalk rows are taken in pieces, which do not interact.
+#include "sheaf_edges.h"
+
+namespace graphkit {
+namespace GK_ISA {
+namespace {
+
+template <class R, int D, bool kDiagonal> struct Apply {
+    using Real = R;
+    template <class Tile> struct State {
+        Vec<R> sum[Tile::vectors][D];
+    };
+    Edges<R, D, kDiagonal> edges;
+    const R* x;
+    R* out;
+
+    template <class Tile>
+    GK_NOINLINE void accumulate(State<Tile>& state, const Tile& tile, int64_t row, int64_t begin, int64_t end,
+                                const Local<R>&) const {
+        for (int v = 0; v < Tile::vectors; ++v) {
+            Vec<R> here[D], sum[D] = {};
+            edges.load(tile, v, x, row, here);
+            for (int64_t k = begin; k < end; ++k) {
+                edges.prefetch(tile, v, k, x);
+                if (!edges.counts(k)) continue;
+                const R *own = edges.own(k), *other = edges.other(k);
+                Vec<R> there[D], y[D];
+                edges.load(tile, v, x, edges.index[k], there);
+                edges.coboundary(own, other, here, there, y);
+                if (edges.weight != nullptr) {
+                    const R w = edges.weight_of(k);
+                    GK_UNROLL for (int i = 0; i < D; ++i) y[i] *= w;
+                }
+                edges.add_transposed(own, y, sum);
+            }
+            GK_UNROLL for (int i = 0; i < D; ++i) state.sum[v][i] = sum[i];
+        }
+    }
+    template <class Tile> GK_NOINLINE void combine(State<Tile>& state, const State<Tile>& other, const Tile&) const {
+        for (int v = 0; v < Tile::vectors; ++v)
+            for (int i = 0; i < D; ++i) state.sum[v][i] += other.sum[v][i];
+    }
+    template <class Tile>
+    GK_NOINLINE void finish(const State<Tile>& state, const Tile& tile, int64_t row, int64_t, int64_t,
+                            const Local<R>&) const {
+        for (int v = 0; v < Tile::vectors; ++v) edges.store(tile, v, out, row, state.sum[v]);
+    }
+};
+
+template <class R, int D, bool kDiagonal> struct Backward {
+    using Real = R;
+    static constexpr int entries = kDiagonal ? D : D * D;
+    template <class Tile> struct State {
+        Vec<R> gx[Tile::vectors][D];
+    };
+    Edges<R, D, kDiagonal> edges;
+    const R* x;
+    const R* grad;
+    R* gx;
+    R* gmaps;
+    R* gweight;
+    bool first_piece;  // of the stalk
+
+    template <class Tile>
+    GK_NOINLINE void accumulate(State<Tile>& state, const Tile& tile, int64_t row, int64_t begin, int64_t end,
+                                const Local<R>&) const {
+        for (int v = 0; v < Tile::vectors; ++v)
+            for (int i = 0; i < D; ++i) state.gx[v][i] = Vec<R>{};
+        const bool first = tile.first_of_row();
+        for (int64_t k = begin; k < end; ++k) {
+            R* to = gmaps + edges.perm[k] * edges.map_stride;
+            if (!edges.counts(k)) {
+                for (int i = 0; i < entries; ++i) to[i] = 0;
+                if (gweight != nullptr) gweight[edges.perm[k]] = 0;
+                continue;
+            }
+            const R *own = edges.own(k), *other = edges.other(k);
+            const R w = edges.weight_of(k);
+            Vec<R> product[entries] = {}, energy = {};
+            for (int v = 0; v < Tile::vectors; ++v) {
+                edges.prefetch(tile, v, k, x);
+                edges.prefetch(tile, v, k, grad);
+                Vec<R> here[D], there[D], y[D], g_here[D], g[D];
+                edges.load(tile, v, x, row, here);
+                edges.load(tile, v, x, edges.index[k], there);
+                edges.coboundary(own, other, here, there, y);
+                edges.load(tile, v, grad, row, g_here);
+                edges.load(tile, v, grad, edges.index[k], there);
+                edges.coboundary(own, other, g_here, there, g);
+                Vec<R> weighted[D];
+                GK_UNROLL for (int i = 0; i < D; ++i) weighted[i] = w * g[i];
+                edges.add_transposed(own, weighted, state.gx[v]);
+                GK_UNROLL for (int i = 0; i < D; ++i) {  // lanes that the vector before has summed count 0
+                    y[i] = tile.fresh(v, y[i]);
+                    g[i] = tile.fresh(v, g[i]);
+                    energy += g[i] * y[i];
+                }
+                GK_UNROLL for (int i = 0; i < D; ++i) {
+                    if constexpr (kDiagonal) {
+                        product[i] += g[i] * here[i] + y[i] * g_here[i];
+                    } else {
+                        GK_UNROLL for (int j = 0; j < D; ++j)
+                            product[i * D + j] += g[i] * here[j] + y[i] * g_here[j];
+                    }
+                }
+            }
+            GK_UNROLL for (int i = 0; i < entries; ++i) {
+                const R value = w * sum_lanes<R>(product[i]);
+                to[i] = first ? value : to[i] + value;
+            }
+            if (gweight != nullptr) {
+                R* at = gweight + edges.perm[k];
+                const R value = sum_lanes<R>(energy) / 2;
+                *at = first && first_piece ? value : *at + value;
+            }
+        }
+    }
+    template <class Tile> GK_NOINLINE void combine(State<Tile>& state, const State<Tile>& other, const Tile&) const {
+        for (int v = 0; v < Tile::vectors; ++v)
+            for (int i = 0; i < D; ++i) state.gx[v][i] += other.gx[v][i];
+    }
+    template <class Tile>
+    GK_NOINLINE void finish(const State<Tile>& state, const Tile& tile, int64_t row, int64_t, int64_t,
+                            const Local<R>&) const {
+        for (int v = 0; v < Tile::vectors; ++v) edges.store(tile, v, gx, row, state.gx[v]);
+    }
+};
+
+// D_u = sum w F_u^T F_u, rows in ranges: the arithmetic is a fraction of reading the maps.
+template <class R, int D, bool kDiagonal>
+void degree(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges, int64_t offset) {
+    constexpr int entries = kDiagonal ? D : D * D;
+    const Index ptr{args.ptr, args.wide_index != 0};
+    R* out = static_cast<R*>(args.result0) + offset;
+    parallel_ranges(args.nodes, work_per_row<entries>(args), args.threads, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) {
+            R sum[entries] = {};
+            for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                edges.prefetch_map(k);
+                if (!edges.counts(k)) continue;
+                const R* map = edges.own(k);
+                const R w = edges.weight_of(k);
+                if constexpr (kDiagonal) {
+                    GK_UNROLL for (int i = 0; i < D; ++i) sum[i] += w * map[i] * map[i];
+                } else {
+                    GK_UNROLL for (int l = 0; l < D; ++l)
+                        GK_UNROLL for (int i = 0; i < D; ++i)
+                            GK_UNROLL for (int j = 0; j < D; ++j) sum[i * D + j] += w * map[l * D + i] * map[l * D + j];
+                }
+            }
+            GK_UNROLL for (int i = 0; i < entries; ++i) out[row * edges.map_stride + i] = sum[i];
+        }
+    });
+}
+
+// result = F G for one block each (F G + F G^T if symmetric); returns <F, F G>.
+template <class R, int D, bool kDiagonal>
+GK_INLINE R times_block(const R* map, const R* block, bool symmetric, R* result) {
+    R inner = 0;
+    if constexpr (kDiagonal) {
+        GK_UNROLL for (int i = 0; i < D; ++i) {
+            const R value = map[i] * block[i];
+            inner += map[i] * value;
+            result[i] = symmetric ? value + value : value;
+        }
+    } else {
+        GK_UNROLL for (int i = 0; i < D; ++i)
+            GK_UNROLL for (int j = 0; j < D; ++j) {
+                R value = 0, other = 0;
+                GK_UNROLL for (int l = 0; l < D; ++l) {
+                    value += map[i * D + l] * block[l * D + j];
+                    other += map[i * D + l] * block[j * D + l];
+                }
+                inner += map[i * D + j] * value;
+                result[i * D + j] = symmetric ? value + other : value;
+            }
+    }
+    return inner;
+}
+
+template <class R, int D, bool kDiagonal>
+void degree_backward(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges, int64_t offset) {
+    constexpr int entries = kDiagonal ? D : D * D;
+    const Index ptr{args.ptr, args.wide_index != 0};
+    const R* grad = static_cast<const R*>(args.grad) + offset;
+    R* gmaps = static_cast<R*>(args.result0) + offset;
+    R* gweight = static_cast<R*>(args.result1);
+    parallel_ranges(args.nodes, work_per_row<entries>(args), args.threads, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row)
+            for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                edges.prefetch_map(k);
+                const int64_t edge = edges.perm[k];
+                R product[entries] = {}, unused[entries];
+                const bool counts = edges.counts(k);
+                R inner = 0;
+                if (counts) {
+                    const R* block = grad + row * edges.map_stride;
+                    inner = times_block<R, D, kDiagonal>(edges.own(k), block, true, product);
+                    if (gweight != nullptr)
+                        inner += times_block<R, D, kDiagonal>(
+                            edges.other(k), grad + edges.index[k] * edges.map_stride, false, unused);
+                }
+                const R w = counts ? edges.weight_of(k) : R(0);
+                GK_UNROLL for (int i = 0; i < entries; ++i) gmaps[edge * edges.map_stride + i] = w * product[i];
+                if (gweight != nullptr) gweight[edge] = (offset == 0 ? R(0) : gweight[edge]) + inner / 2;
+            }
+    });
+}
+
+int run_laplacian(const SheafArgs& args) {
+    for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
+        using R = decltype(real);
+        const Edges<R, stalk(), diagonal()> edges(args, offset);
+        const int64_t first = offset * args.channels;
+        run_rows(Apply<R, stalk(), diagonal()>{edges, static_cast<const R*>(args.x) + first,
+                                               static_cast<R*>(args.result0) + first},
+                 row_args(args), static_cast<R*>(nullptr));
+    });
+    return Status::ok;
+}
+
+int run_laplacian_backward(const SheafArgs& args) {
+    for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
+        using R = decltype(real);
+        const Edges<R, stalk(), diagonal()> edges(args, offset);
+        const int64_t first = offset * args.channels;
+        run_rows(Backward<R, stalk(), diagonal()>{edges, static_cast<const R*>(args.x) + first,
+                                                  static_cast<const R*>(args.grad) + first,
+                                                  static_cast<R*>(args.result0) + first,
+                                                  static_cast<R*>(args.result1) + offset,
+                                                  static_cast<R*>(args.result2), offset == 0},
+                 row_args(args), static_cast<R*>(nullptr));
+    });
+    return Status::ok;
+}
+
+int run_degree(const SheafArgs& args) {
+    for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
+        degree(args, Edges<decltype(real), stalk(), diagonal()>(args, offset), offset);
+    });
+    return Status::ok;
+}
+
+int run_degree_backward(const SheafArgs& args) {
+    for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
+        degree_backward(args, Edges<decltype(real), stalk(), diagonal()>(args, offset), offset);
+    });
+    return Status::ok;
+}
+
+}  // namespace
+
+int block_apply(const SheafArgs&);
+int block_outer(const SheafArgs&);
+int inverse_sqrt(const SheafArgs&);
+int inverse_sqrt_backward(const SheafArgs&);
+
+extern const SheafKernel sheaf_kernels[];
+const SheafKernel sheaf_kernels[static_cast<int>(SheafOp::count)] = {
+    run_laplacian, run_laplacian_backward, run_degree,   run_degree_backward,
+    block_apply,   block_outer,            inverse_sqrt, inverse_sqrt_backward,
+};
+
+}  // namespace GK_ISA
+}  // namespace graphkit
