@@ -70,7 +70,7 @@ def test_a_single_label_needs_a_list_too() -> None:
 
 def test_without_rdkit_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pip install rdkit"):
+    with pytest.raises(ImportError, match=r"graphkit\[molecules\]"):
         load("molecule-csv", file="table.csv", labels=["toxic"])
 
 

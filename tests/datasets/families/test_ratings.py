@@ -33,7 +33,7 @@ def test_movielens1m(tmp_path: Path) -> None:
 
 def test_movielens_without_pandas_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pip install pandas"):
+    with pytest.raises(ImportError, match=r"graphkit\[datasets\]"):
         load("movielens100k")
 
 
