@@ -18,23 +18,27 @@ class ModelConfig:
     """A network for node classification.
 
     Args:
-        model: "deepergcn" (graphkit.models.DeeperGCN), "pyg-gen" (the same network from PyG's GENConv) or
-            "mlp" (the features alone, no graph).
-        hidden_channels: width.
+        model: "deepergcn" (graphkit.models.DeeperGCN), "pyg-gen" (the same network from PyG's GENConv), "nsd"
+            (graphkit.models.NeuralSheafDiffusion) or "mlp" (the features alone, no graph).
+        hidden_channels: width ("nsd": of each row of the stalks).
         num_layers: number of convolutions (of hidden layers for "mlp").
-        norm: normalisation of the hidden features: "layer" or "batch".
+        norm: normalisation of the hidden features: "layer" or "batch" ("nsd" has none).
         dropout: probability of setting a hidden entry to zero.
         aggr: aggregation over the neighbours, e.g. "softmax", "powermean", "mean", "max".
         learn_t: learn the temperature of the "softmax" aggregation, one per layer.
+        maps: restriction maps of "nsd": "identity", "diagonal", "bundle", "general" or "connection".
+        stalk_dim: dimension of the stalks of "nsd".
     """
 
-    model: Literal["deepergcn", "pyg-gen", "mlp"] = "deepergcn"
+    model: Literal["deepergcn", "pyg-gen", "nsd", "mlp"] = "deepergcn"
     hidden_channels: int = 64
     num_layers: int = 3
     norm: Literal["layer", "batch"] = "layer"
     dropout: float = 0.5
     aggr: str = "softmax"
     learn_t: bool = True
+    maps: Literal["identity", "diagonal", "bundle", "general", "connection"] = "bundle"
+    stalk_dim: int = 3
 
     def build(self, in_channels: int, out_channels: int) -> nn.Module:
         """A freshly initialised network from ``in_channels`` features to ``out_channels`` classes."""
@@ -134,6 +138,20 @@ def _pyg_gen(config: ModelConfig, in_channels: int, out_channels: int) -> nn.Mod
     )
 
 
+def _nsd(config: ModelConfig, in_channels: int, out_channels: int) -> nn.Module:
+    from graphkit.models import NeuralSheafDiffusion
+
+    return NeuralSheafDiffusion(
+        in_channels,
+        config.hidden_channels,
+        config.num_layers,
+        out_channels,
+        stalk_dim=config.stalk_dim,
+        maps=config.maps,
+        dropout=config.dropout,
+    )
+
+
 def _mlp(config: ModelConfig, in_channels: int, out_channels: int) -> nn.Module:
     return GraphFree(in_channels, config.hidden_channels, config.num_layers, out_channels, config.norm, config.dropout)
 
@@ -141,5 +159,6 @@ def _mlp(config: ModelConfig, in_channels: int, out_channels: int) -> nn.Module:
 _BUILDERS: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {
     "deepergcn": _deepergcn,
     "pyg-gen": _pyg_gen,
+    "nsd": _nsd,
     "mlp": _mlp,
 }

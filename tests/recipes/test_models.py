@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GENConv as PyGGENConv
 
+from graphkit.models import NeuralSheafDiffusion
 from graphkit.nn import GENConv
 from graphkit.recipes.models import ModelConfig
 
@@ -21,7 +22,7 @@ def edge_index() -> Tensor:
     return torch.randint(0, 12, (2, 40))
 
 
-@pytest.mark.parametrize("model", ["deepergcn", "pyg-gen", "mlp"])
+@pytest.mark.parametrize("model", ["deepergcn", "pyg-gen", "nsd", "mlp"])
 @pytest.mark.parametrize("aggr", ["softmax", "mean"])
 def test_logits_per_node(model: str, aggr: str, edge_index: Tensor) -> None:
     network = replace(CONFIG, model=model, aggr=aggr).build(5, 4)  # type: ignore[arg-type]
@@ -35,6 +36,15 @@ def test_the_mlp_does_not_look_at_the_graph(edge_index: Tensor) -> None:
     network = replace(CONFIG, model="mlp").build(5, 4).eval()
     x = torch.randn(12, 5)
     assert network(x, edge_index).equal(network(x, edge_index.flip(0)[:, :3]))
+
+
+@pytest.mark.parametrize("maps", ["identity", "diagonal", "bundle", "general", "connection"])
+def test_sheaf_networks_have_the_maps_they_are_asked_for(maps: Any, edge_index: Tensor) -> None:
+    network = replace(CONFIG, model="nsd", maps=maps, stalk_dim=2).build(5, 4)
+    assert isinstance(network, NeuralSheafDiffusion)
+    sheaf = network.states(torch.randn(12, 5), edge_index)[0].sheaf
+    assert sheaf.maps.shape[1:] in [(2,), (2, 2)]
+    assert sheaf.orthogonal == (maps in ("bundle", "connection"))
 
 
 def convolutions(network: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from graphkit import cli
-from graphkit.recipes import reproduce
+from graphkit.recipes.method import Job, Method, Outcome, ReproduceOptions
+from graphkit.recipes.ogb import reproduce as ogb_reproduce
 from graphkit.recipes.ogb.table import PUBLISHED, Published
-from graphkit.recipes.reproduce import METHODS, Outcome, ReproduceOptions, comparison, run_reproduction
+from graphkit.recipes.reproduce import METHODS, comparison, run_reproduction
 
-OUTCOME = Outcome(Published("rocauc", 0.7858, 0.0117, 0.8427, 0.0063), "Net", (0.70, 0.72), (0.75, 0.77), (12, 18), 300)
+PUBLISHED_SCORE = Published("rocauc", 0.7858, 0.0117, 0.8427, 0.0063)
+OUTCOME = Outcome("Net", "rocauc", (0.70, 0.72), (0.75, 0.77), (12, 18), PUBLISHED_SCORE, 300)
 
 
 def test_a_score_that_is_not_reached_is_said_to_be():
@@ -26,16 +28,72 @@ def test_a_score_that_is_not_reached_is_said_to_be():
 
 
 def test_a_score_that_is_reached_is_said_to_be_with_what_differs():
-    text = "\n".join(comparison("ogbg-molhiv", replace(OUTCOME, test=(0.77,), caveats=("rebuilt features",))))
+    text = "\n".join(comparison("ogbg-molhiv", replace(OUTCOME, test=(0.775,), caveats=("rebuilt features",))))
     assert "differs: rebuilt features" in text
     assert text.endswith("the published 0.7858, or better; but see what differs.")
 
 
 def test_errors_are_better_when_lower():
     published = Published("rmse", 1.0, 0.01)
-    outcome = replace(OUTCOME, published=published, test=(1.5,), lower_is_better=True)
+    outcome = replace(OUTCOME, metric="rmse", published=published, test=(1.5,), lower_is_better=True)
     assert comparison("x", outcome)[-1].startswith("NOT REACHED: test rmse 1.5000 is worse than the published 1.0000")
     assert comparison("x", replace(outcome, test=(0.5,)))[-1].startswith("Reached")
+
+
+@pytest.mark.parametrize(("score", "reached"), [(0.99, True), (0.7742, True), (0.774, False)])
+def test_a_score_is_reached_within_one_standard_deviation(score: float, reached: bool):
+    """0.7858 - 0.0117 = 0.7741; lower errors are better."""
+    assert replace(OUTCOME, test=(score,)).reached is reached
+    assert replace(OUTCOME, test=(2 * 0.7858 - score,), lower_is_better=True).reached is reached
+
+
+def test_a_baseline_without_a_published_score_stands_alone():
+    outcome = replace(OUTCOME, published=None, published_epochs=None)
+    assert outcome.reached is None
+    lines = comparison("x", outcome)
+    assert lines[-1] == "No published score: test rocauc 0.7100 stands alone."
+    assert not any("source" in line for line in lines)
+
+
+def fake(seen: list[Job]) -> Method:
+    def run(job: Job) -> tuple[Outcome, ...]:
+        seen.append(job)
+        return (OUTCOME, replace(OUTCOME, method="Baseline", published=None))
+
+    def open_dataset(name: str, options: ReproduceOptions) -> None:
+        if name == "absent":
+            raise FileNotFoundError("its raw files are missing")
+
+    return Method(("one", "absent", "two"), run, runs=3, open=open_dataset)
+
+
+def test_all_sets_that_are_there_share_the_budget(monkeypatch):
+    seen: list[Job] = []
+    said: list[str] = []
+    monkeypatch.setitem(METHODS, "fake", fake(seen))
+    outcomes = run_reproduction("fake", ReproduceOptions(budget=30), said.append)
+    assert [(job.dataset, job.runs, job.minutes) for job in seen] == [("one", 3, 5.0), ("two", 3, 5.0)]
+    assert set(outcomes) == {"one", "two"}
+    table = [" ".join(line.split()) for line in said[-6:]]
+    assert table == [
+        "data set method published measured",
+        "one Net 0.7858 ± 0.0117 0.7100 ± 0.0141 NOT REACHED",
+        "one Baseline none 0.7100 ± 0.0141",
+        "two Net 0.7858 ± 0.0117 0.7100 ± 0.0141 NOT REACHED",
+        "two Baseline none 0.7100 ± 0.0141",
+        "not run: absent: its raw files are missing",
+    ]
+
+
+def test_one_set_has_the_whole_budget_and_no_table(monkeypatch):
+    seen: list[Job] = []
+    said: list[str] = []
+    monkeypatch.setitem(METHODS, "fake", fake(seen))
+    run_reproduction("fake", ReproduceOptions(dataset="two", budget=30, runs=2), said.append)
+    assert [(job.dataset, job.runs, job.minutes) for job in seen] == [("two", 2, 15.0)]
+    assert not any("data set" in line for line in said)
+    with pytest.raises(ValueError, match="runs: got 0"):
+        run_reproduction("fake", ReproduceOptions(runs=0), said.append)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +101,8 @@ def test_errors_are_better_when_lower():
     [
         ("deepergcn", "cora", "dataset: got 'cora', on which deepergcn has no published score, expected one like"),
         ("deepergcn", "ogbg-molhv", "expected one like ogbg-molhiv"),
-        ("gcn", "ogbg-molhiv", "method: got 'gcn', expected one of deepergcn"),
+        ("gcn", "ogbg-molhiv", "method: got 'gcn', expected one of deepergcn, sheaf"),
+        ("sheaf", "texs", "expected one like texas"),
     ],
 )
 def test_errors(method, dataset, message):
@@ -66,11 +125,12 @@ def test_the_budget_is_shared_by_the_runs(monkeypatch):
         seen["options"] = options
         raise StopError
 
-    monkeypatch.setattr(reproduce, "run_ogb", run_ogb)
+    monkeypatch.setattr(ogb_reproduce, "run_ogb", run_ogb)
     with pytest.raises(StopError):
         run_reproduction("deepergcn", ReproduceOptions(budget=30, runs=3, seed=2, preset="cpu"), list[str]().append)
     options = seen["options"]
-    assert (options.budget, options.runs, options.seed, options.preset) == (10, 3, 2, "cpu")
+    assert (options.dataset, options.budget, options.runs) == ("ogbg-molhiv", 10, 3)
+    assert (options.seed, options.preset) == (2, "cpu")
 
 
 @pytest.mark.slow
