@@ -164,11 +164,14 @@ def _symmetric(a: Tensor) -> Tensor:
 class _Root(torch.autograd.Function):
     """``A -> A^(1/2)``, and without a gradient its pseudo-inverse, eigenvectors and roots of eigenvalues.
 
-    Torch differentiates its own backward: every product below is an operation autograd knows.
+    Torch differentiates its own backward: every product below is an operation autograd knows. These three functions
+    work under ``torch.func`` too, whose operators run on the reference.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         values, vectors = torch.linalg.eigh(_symmetric(a))
         largest = values.abs().amax(-1, keepdim=True)
         kept = values > largest * (a.size(-1) * torch.finfo(a.dtype).eps)
@@ -176,9 +179,13 @@ class _Root(torch.autograd.Function):
         inverse_roots = torch.where(kept, torch.where(kept, roots, 1.0).reciprocal(), 0.0)
         root = (vectors * roots[:, None, :]) @ vectors.transpose(1, 2)
         inverse = (vectors * inverse_roots[:, None, :]) @ vectors.transpose(1, 2)
+        return root, inverse, vectors, roots
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
+        root, inverse, vectors, roots = output
         ctx.save_for_backward(root, vectors, roots)
         ctx.mark_non_differentiable(inverse, vectors, roots)
-        return root, inverse, vectors, roots
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Any) -> Tensor:
@@ -192,15 +199,20 @@ class _Sylvester(torch.autograd.Function):
     The derivative of the square root, its own adjoint in ``H``, and its own derivative in ``R``.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, root: Tensor, h: Tensor, vectors: Tensor, roots: Tensor) -> Tensor:
+    def forward(root: Tensor, h: Tensor, vectors: Tensor, roots: Tensor) -> Tensor:
         total = roots[:, :, None] + roots[:, None, :]
         solvable = total > 0
         inner = vectors.transpose(1, 2) @ h @ vectors
         inner = torch.where(solvable, inner / torch.where(solvable, total, 1.0), 0.0)
-        y = vectors @ inner @ vectors.transpose(1, 2)
-        ctx.save_for_backward(root, vectors, roots, y)
-        return y
+        return vectors @ inner @ vectors.transpose(1, 2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        root, _, vectors, roots = inputs
+        ctx.save_for_backward(root, vectors, roots, output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -212,11 +224,15 @@ class _Sylvester(torch.autograd.Function):
 class _Inverse(torch.autograd.Function):
     """The pseudo-inverse of a symmetric matrix whose value is known, with the derivative at constant rank."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, root: Tensor, inverse: Tensor) -> Tensor:
-        out = inverse.clone()
-        ctx.save_for_backward(root, out)
-        return out
+    def forward(root: Tensor, inverse: Tensor) -> Tensor:
+        return inverse.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
