@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from graphkit.graph.compressed import Compressed, compress, index_dtype
 from graphkit.graph.topology import Graph
@@ -60,3 +61,35 @@ def _check_vector(index: Tensor, name: str) -> Tensor:
     if index.layout != torch.strided or index.dim() != 1:
         raise ValueError(f"'{name}' must be a dense vector (got shape {list(index.shape)}, {index.layout})")
     return check_index_dtype(index, name)
+
+
+# The tensor behind an index -> (stamp, number of segments) -> graph. PyG's layers make a new view `edge_index[1]` at
+# every call: what stays the same is the tensor they look into. Keys are weak, and the graphs hold copies.
+_MEMORY: WeakIdKeyDictionary = WeakIdKeyDictionary()
+_VIEWS = 4
+
+
+def as_segments(index: Tensor, num_segments: int | None = None) -> Graph:
+    """:func:`from_index`, at most once for an index that lives unchanged, or for views of a tensor that does.
+
+    As :func:`graphkit.graph.as_graph`, it notices edits that torch counts. At most four views of a tensor are
+    remembered.
+
+    Example:
+        >>> edge_index = torch.tensor([[0, 1, 2], [1, 1, 0]])
+        >>> as_segments(edge_index[1], 3) is as_segments(edge_index[1], 3)
+        True
+    """
+    if not isinstance(index, Tensor) or index.is_inference() or torch.compiler.is_compiling():
+        return from_index(index, num_segments)
+    root = index if index._base is None else index._base
+    stamp = (index._version, index.data_ptr(), index.shape, index.stride(), index.dtype, num_segments)
+    graphs = _MEMORY.get(root)
+    if graphs is None:
+        graphs = _MEMORY[root] = {}
+    graph = graphs.get(stamp)
+    if graph is None:
+        if len(graphs) >= _VIEWS:
+            graphs.clear()
+        graph = graphs[stamp] = from_index(index, num_segments)
+    return graph

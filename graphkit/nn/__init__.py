@@ -1,9 +1,13 @@
 """Layers: thin PyG modules over :mod:`graphkit.ops`."""
 
 from graphkit.nn.aggr import (
+    BinaryOperator,
     DegreeScaledAggregation,
+    LCMAggregation,
+    MonoidAggregation,
     PowerMeanAggregation,
     SoftmaxAggregation,
+    order_sensitivity,
     resolve_aggregation,
 )
 from graphkit.nn.conv import FusedMessagePassing, GENConv, SheafConv
@@ -13,15 +17,19 @@ from graphkit.nn.norm import MessageNorm
 from graphkit.nn.reversible import GroupAddRev
 
 __all__ = [
+    "BinaryOperator",
     "CategoricalEncoder",
     "DeepGCNLayer",
     "DegreeScaledAggregation",
     "FusedMessagePassing",
     "GENConv",
     "GroupAddRev",
+    "LCMAggregation",
     "MessageNorm",
+    "MonoidAggregation",
     "PowerMeanAggregation",
     "SheafConv",
     "SoftmaxAggregation",
+    "order_sensitivity",
     "resolve_aggregation",
 ]

@@ -16,9 +16,12 @@ from graphkit.ops.scatter import (
 from graphkit.ops.sheaf import sheaf_degree, sheaf_dirichlet_energy, sheaf_laplacian, sheaf_normalizer
 from graphkit.ops.sheaf_matrix import sheaf_fixed_maps, sheaf_laplacian_matrix
 from graphkit.ops.softmax import softmax_aggregate
+from graphkit.ops.tree import tree_reduce, tree_roots, tree_rows
+from graphkit.ops.tree_loss import TreeTerms, tree_associativity, tree_commutativity
 
 __all__ = [
     "TopK",
+    "TreeTerms",
     "backend",
     "backend_status",
     "block_apply",
@@ -38,4 +41,9 @@ __all__ = [
     "sheaf_laplacian_matrix",
     "sheaf_normalizer",
     "softmax_aggregate",
+    "tree_associativity",
+    "tree_commutativity",
+    "tree_reduce",
+    "tree_roots",
+    "tree_rows",
 ]

@@ -8,10 +8,13 @@ types, as in the kernels.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from graphkit.graph import Graph
+from graphkit.graph.tree import TreePlan
 from graphkit.ops.check import accumulator
 
 
@@ -150,3 +153,14 @@ def sheaf_degree(graph: Graph, pair: Tensor, maps: Tensor, weight: Tensor | None
     w = w * (row != col).to(w.dtype).reshape(w.shape[:1] + (1,) * (w.dim() - 1))
     block = w * own * own if maps.dim() == 2 else (w * own).transpose(1, 2) @ own
     return block.new_zeros(graph.num_src, *block.shape[1:]).index_add(0, row, block)
+
+
+def tree_rows(
+    x: Tensor, plan: TreePlan, order: Tensor, combine: Callable[..., Tensor], parameters: Sequence[Tensor]
+) -> Tensor:
+    """Every row of the trees, leaves first: ``x [E, *S]`` in the user's order to ``[num_rows, *S]``."""
+    rows = x.index_select(0, order)
+    for left, right in plan.levels:
+        level = combine(rows.index_select(0, left), rows.index_select(0, right), *parameters)
+        rows = torch.cat([rows, level])
+    return rows

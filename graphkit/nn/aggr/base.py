@@ -16,6 +16,7 @@ from torch_geometric.nn.aggr import (
 
 from graphkit import ops
 from graphkit.graph import Graph
+from graphkit.graph.segments import as_segments
 
 # PyG's stateless aggregations have nothing of their own to learn: the operator layer stands in for them.
 _REDUCE: dict[type[Aggregation], str] = {
@@ -79,17 +80,18 @@ class FusableAggregation(Aggregation):
         Shapes:
             ``[..., E, ...] -> [..., dim_size, ...]``
         """
-        graph = _segments(x.size(dim), index, ptr, dim_size)
+        graph = segments(x.size(dim), index, ptr, dim_size)
         return self.over(x.movedim(dim, 0), graph).movedim(0, dim)
 
 
-def _segments(num_rows: int, index: Tensor | None, ptr: Tensor | None, dim_size: int | None) -> Graph:
+def segments(num_rows: int, index: Tensor | None, ptr: Tensor | None, dim_size: int | None) -> Graph:
+    """The graph rows -> groups; that of an ``index`` is remembered while the tensor lives unchanged."""
     if index is None and ptr is not None and torch.compiler.is_compiling():
         # Reading ptr[-1] would break a compiled graph; the number of rows is known.
         groups = torch.arange(ptr.numel() - 1, device=ptr.device)
         index = torch.repeat_interleave(groups, ptr.diff(), output_size=num_rows)
         dim_size = ptr.numel() - 1
-    return Graph.from_segments(index, dim_size) if index is not None else Graph.from_segments(ptr=ptr)
+    return as_segments(index, dim_size) if index is not None else Graph.from_segments(ptr=ptr)
 
 
 def can_fuse(aggr: Aggregation | None) -> bool:
