@@ -104,7 +104,9 @@ class ConcatLearner(nn.Module):
 
     def _halves(self) -> tuple[Tensor, Tensor]:
         """What the own end and the other end are multiplied with, ``[P, C]`` each."""
-        if self.compat == "official":
+        if self.stalks == 1:
+            first, second = self.weight.chunk(2, dim=1)
+        elif self.compat == "official":
             first, second = self.weight.repeat(1, self.stalks).chunk(2, dim=1)
         else:
             first, second = (half.repeat(1, self.stalks) for half in self.weight.chunk(2, dim=1))

@@ -32,20 +32,20 @@ def householder(theta: Tensor, stalk_dim: int) -> Tensor:
         ``[..., d (d - 1) / 2] -> [..., d, d]``
 
     Example:
-        >>> householder(torch.zeros(1), 2)
+        >>> householder(torch.zeros(1), 2) + 0.0
         tensor([[-1.,  0.],
                 [ 0., -1.]])
     """
     eye = torch.eye(stalk_dim, dtype=theta.dtype, device=theta.device)
     vectors = strictly_lower(theta, stalk_dim) + eye
     q = eye.expand_as(vectors)
-    for j in range(stalk_dim):
+    for j in range(stalk_dim - 1):
         # By its largest entry first: the square of a large parameter would overflow.
         v = vectors[..., j]
         v = v / v.detach().abs().amax(-1, keepdim=True)
-        scale = 2 / v.square().sum(-1)[..., None, None]
-        q = q - scale * (q @ v[..., None]) * v[..., None, :]
-    return q
+        image = v if j == 0 else (q @ v[..., None]).squeeze(-1)
+        q = q - (image * (2 / v.square().sum(-1, keepdim=True)))[..., None] * v[..., None, :]
+    return q * (1 - 2 * eye[-1])  # v_d has no parameters: the last reflection is a change of sign
 
 
 def cayley(theta: Tensor, stalk_dim: int) -> Tensor:
