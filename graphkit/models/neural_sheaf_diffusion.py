@@ -46,9 +46,12 @@ class NeuralSheafDiffusion(nn.Module):
     (directed graphs are taken as undirected) and their normalisation. With ``ode``, a continuous model,
     :math:`\dot X = \sigma(L_{F(X)} (I \otimes W_1) (-X) W_2^T)` with one set of weights.
 
-    The graph is an argument: the same weights serve any graph, batches of graphs give what each graph gives alone,
-    and sampled neighbourhoods train. A prediction depends on neighbours of order ``2 * num_layers``, as
-    normalisation looks at the neighbours' edges.
+    The graph is an argument: the same weights serve any graph, and batches of graphs give what each graph gives alone.
+    Sampled neighbourhoods (:class:`graphkit.loader.NeighborLoader`) train: their edges point to the seeds, and the
+    layers take each as undirected, so the network diffuses on the sheaf over the drawn edges, normalised by them
+    (``subgraph_type`` "directional" and "bidirectional" are the same). A prediction depends on neighbours of order
+    ``2 * num_layers``, as normalisation looks at the neighbours' edges: with ``num_neighbors=[-1] * (2 * num_layers)``
+    it is that of the whole graph.
 
     Results are logits; the published code returns their log-softmax. It holds its graph and does not move it between
     devices. ``compat="official"`` restores where that code departs from its formulas: the sums of

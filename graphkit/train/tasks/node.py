@@ -45,7 +45,7 @@ class NodeClassification:
 
     def mask(self, data: Data, split: str) -> Tensor:
         """The nodes ``[N]`` of a split: ``"train"``, ``"val"`` or ``"test"``."""
-        mask = data[f"{split}_mask"]
+        mask = data[f"{split}_mask"].bool()  # PyG's fixed splits of the Planetoid sets are uint8
         return mask if mask.dim() == 1 else mask[:, self.split_index]
 
     @property

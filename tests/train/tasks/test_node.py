@@ -67,6 +67,13 @@ def test_edge_attr_is_the_third_argument(data: Data) -> None:
     assert NodeClassification().predict(Edges(), data).equal(data.x + data.edge_attr)
 
 
+def test_masks_of_bytes_are_masks(data: Data) -> None:
+    """As PyG reads the fixed splits of the Planetoid sets; torch would take them as indices one day."""
+    expected = data.val_mask
+    data.val_mask = expected.to(torch.uint8)
+    assert NodeClassification().mask(data, "val").equal(expected)
+
+
 @pytest.mark.parametrize("name", ["x", "edge_index", "y", "train_mask", "val_mask", "test_mask"])
 def test_missing_parts_are_named(name: str, data: Data) -> None:
     del data[name]
