@@ -169,6 +169,7 @@ def get(name: str) -> LayerSpec:
 _GEN = "graphkit.nn:GENConv"
 
 BASES["graphkit.nn:FusedMessagePassing"] = "the base class of convolutions"
+BASES["graphkit.nn:BinaryOperator"] = "the base class of learnable monoids; MonoidAggregation makes them layers"
 BASES["graphkit.nn:CategoricalEncoder"] = "an encoder of integer codes, which knows no graph"
 
 register(
@@ -230,6 +231,38 @@ register(
     kwargs={"learn": True},
     kind="aggr",
 )
+
+# Folded over trees: what a learned operator gives depends on the order of its rows, unless they are sorted.
+_LCM = "graphkit.nn:LCMAggregation"
+_RAGGED = {"compile": "how many levels a tree has is in the data"}
+_ORDER = "the operator is not associative: the order of the rows counts"
+_ORDERED = {**_RAGGED, "edge_permutation": _ORDER, "self_loops": _ORDER, "multi_edges": _ORDER}
+register("LCMAggregation", _LCM, args=(8, 6), kind="aggr", lacks=_ORDERED)
+register(
+    "LCMAggregation/sorted",
+    _LCM,
+    args=(8, 8, False),
+    kwargs={"identity": "learn", "order": "sorted"},
+    kind="aggr",
+    lacks={**_RAGGED, "empty_groups": "an aggregation of nothing is the learned identity"},
+)
+register(
+    "LCMAggregation/regularised",
+    _LCM,
+    args=(8, 6),
+    kwargs={"operator": Build("graphkit.nn.aggr.monoids:SymmetricMLP", 6, 8), "assoc_weight": 1, "assoc_fraction": 0.5},
+    kind="aggr",
+    lacks=_ORDERED,
+)
+for _name, _args, _lacks in (
+    ("Softmax", (0.5,), {}),
+    ("Variance", (), {}),
+    ("Product", (), {**_RAGGED, "empty_groups": "a product of nothing is 1"}),
+    ("Conjugate", (Build("torch.nn:Linear", 8, 6), Build("torch.nn:Linear", 6, 8)), {"empty_groups": "it is phi_inv(0)"}),
+    ("Symmetrized", (Build("torch.nn:Bilinear", 8, 8, 8),), _ORDERED),
+):
+    _monoid = Build(f"graphkit.nn.aggr.monoids:{_name}", *_args)
+    register(f"MonoidAggregation/{_name}", "graphkit.nn:MonoidAggregation", args=(_monoid,), kind="aggr", lacks=_lacks)
 register(
     "MessageNorm",
     "graphkit.nn:MessageNorm",
@@ -399,3 +432,17 @@ register(
     lazy_args=(-1, 4, 3, 3),
     **_UNDIRECTED,
 )
+for _maps, _stalk in (("diagonal", 1), ("bundle", 2), ("general", 2)):
+    register(
+        f"SheafRecommender/{_maps}",
+        "graphkit.models:SheafRecommender",
+        args=(None, 8, 2),
+        kwargs={"stalk_dim": _stalk, "maps": _maps},
+        kind="model",
+        in_channels=8,
+        undirected=True,
+        lacks={
+            "bipartite": "users and items are numbered in one range",
+            "lazy": "the width is that of the table",
+        },
+    )

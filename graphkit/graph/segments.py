@@ -80,7 +80,7 @@ def as_segments(index: Tensor, num_segments: int | None = None) -> Graph:
         >>> as_segments(edge_index[1], 3) is as_segments(edge_index[1], 3)
         True
     """
-    if not isinstance(index, Tensor) or index.is_inference() or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not isinstance(index, Tensor) or index.is_inference():
         return from_index(index, num_segments)
     root = index if index._base is None else index._base
     stamp = (index._version, index.data_ptr(), index.shape, index.stride(), index.dtype, num_segments)

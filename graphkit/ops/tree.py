@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -18,8 +19,11 @@ from graphkit.ops.check import check_features, check_graph
 Combine: TypeAlias = Callable[..., Tensor]
 """``combine(a, b, *parameters)`` on rows ``a``, ``b`` ``[M, *S]``, row by row, without random numbers."""
 
-BLOCK = 1024
-"""Rows combined at once: what a combination writes in between stays in the cache (F = 64 to 128, float32)."""
+
+def block_rows(x: Tensor) -> int:
+    """How many rows are combined at once: on the CPU so few that what a combination writes in between stays in the
+    cache, elsewhere so many that launching is no cost."""
+    return max(64, 2**16 // max(math.prod(x.shape[1:]), 1)) if x.device.type == "cpu" else 2**16
 
 
 def tree_reduce(
@@ -130,9 +134,9 @@ class _Tree(torch.autograd.Function):
     ) -> Tensor:
         rows = x.new_empty(plan.num_rows, *x.shape[1:])
         torch.index_select(x, 0, order, out=rows[: plan.num_leaves])
-        start = plan.num_leaves
+        start, block = plan.num_leaves, block_rows(x)
         for left, right in plan.levels:
-            for a, b in zip(left.split(BLOCK), right.split(BLOCK), strict=True):
+            for a, b in zip(left.split(block), right.split(block), strict=True):
                 out = combine(rows.index_select(0, a), rows.index_select(0, b), *parameters)
                 if out.shape != (a.numel(), *x.shape[1:]) or out.dtype != x.dtype:
                     raise ValueError(
@@ -174,10 +178,10 @@ def _backward(
     """From the roots down. A row has one parent, so its gradient is complete when its level is reached."""
     grad_rows = grad.clone() if whole else torch.empty_like(rows).index_copy_(0, plan.roots, grad)
     pull = Pullback(combine, parameters, needed)
-    end = plan.num_rows
+    end, block = plan.num_rows, block_rows(rows)
     for left, right in reversed(plan.levels):
         start = end = end - left.numel()
-        for a, b in zip(left.split(BLOCK), right.split(BLOCK), strict=True):
+        for a, b in zip(left.split(block), right.split(block), strict=True):
             inputs = rows.index_select(0, a), rows.index_select(0, b)
             below = pull(inputs, grad_rows[start : start + a.numel()])
             start += a.numel()

@@ -14,7 +14,7 @@ from graphkit.ops.autograd import OptTensor, backward
 from graphkit.ops.backend import select
 from graphkit.ops.check import check_graph
 from graphkit.ops.scatter import scatter
-from graphkit.ops.tree import BLOCK, Combine, Pullback
+from graphkit.ops.tree import Combine, Pullback, block_rows
 
 
 class TreeTerms(NamedTuple):
@@ -22,16 +22,16 @@ class TreeTerms(NamedTuple):
 
     Attributes:
         total: ``[num_dst]``; differentiable.
-        count: int64 ``[num_dst]``, the number of terms in each sum.
+        number: int64 ``[num_dst]``, the number of terms in each sum.
     """
 
     total: Tensor
-    count: Tensor
+    number: Tensor
 
     def mean(self) -> Tensor:
         """The mean over the terms of a tree, then over the trees that have a term; 0 if there is none."""
-        has = self.count > 0
-        return (self.total / self.count.clamp(min=1)).sum() / has.sum().clamp(min=1)
+        has = self.number > 0
+        return (self.total / self.number.clamp(min=1)).sum() / has.sum().clamp(min=1)
 
 
 def tree_associativity(
@@ -117,7 +117,8 @@ def _terms(rows: Tensor, function: Combine, indices: Sequence[Tensor], parameter
 class _Terms(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, function: Combine, indices: tuple[Tensor, ...], rows: Tensor, *parameters: Tensor) -> Tensor:
-        blocks = zip(*(index.split(BLOCK) for index in indices), strict=True)
+        size = block_rows(rows)
+        blocks = zip(*(index.split(size) for index in indices), strict=True)
         ctx.save_for_backward(rows, *parameters)
         ctx.function, ctx.indices = function, indices
         return torch.cat([function(*(rows.index_select(0, i) for i in block), *parameters) for block in blocks])
@@ -133,7 +134,8 @@ class _Terms(torch.autograd.Function):
         def kernel(grad: Tensor) -> Sequence[OptTensor]:
             pull = Pullback(function, parameters, ctx.needs_input_grad[3:])
             grad_rows = torch.zeros_like(rows)
-            blocks = zip(*(index.split(BLOCK) for index in indices), grad.split(BLOCK), strict=True)
+            size = block_rows(rows)
+            blocks = zip(*(index.split(size) for index in indices), grad.split(size), strict=True)
             for *block, upstream in blocks:
                 below = pull([rows.index_select(0, index) for index in block], upstream)
                 for index, value in zip(block, below, strict=True):

@@ -104,7 +104,7 @@ class LCMAggregation(MonoidAggregation):
         self.add_module(self._operator_name, operator)
 
     @property
-    def operator(self) -> Monoid:  # type: ignore[override]
+    def operator(self) -> Monoid:
         """The operator."""
         found: Monoid = self.get_submodule(self._operator_name)  # type: ignore[assignment]
         return found

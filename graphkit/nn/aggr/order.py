@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphkit.graph import Graph
 from graphkit.graph.compressed import compress
+from graphkit.ops.check import flatten
 
 ORDERS = ("auto", "given", "random", "sorted")
 
@@ -35,6 +36,6 @@ def _key(x: Tensor) -> Tensor:
 
     Rows with equal keys may still change places. They are equal, but for a set of measure zero.
     """
-    flat = x.detach().reshape(x.size(0), -1).double()
+    flat = flatten(x.detach()).double()
     direction = torch.arange(1, flat.size(1) + 1, device=x.device, dtype=torch.float64)
     return (flat * torch.sin(direction * direction)).sum(1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphkit import Graph, ops
 from graphkit.nn import LCMAggregation
-from graphkit.nn.aggr.monoids import SymmetricGRU
+from graphkit.nn.aggr.monoids import Monoid, SymmetricGRU
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "lcm"
 GRU = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -91,25 +91,25 @@ def test_order_inside_segments():
 
 def test_associativity_terms_and_their_gradients():
     golden = arrays("ragged")
-    combine, parameters = operator(golden).pure()
+    combine, parameters = Monoid.pure(operator(golden))  # of the parameters themselves, not of what they are made into
     graph = Graph.from_segments(golden["index"], 12)
     rows = ops.tree_rows(golden["x"], graph, combine, parameters)
     terms = ops.tree_associativity(rows, graph, combine, parameters)
     same(terms.total, golden["assoc_sum"])
-    assert terms.count.tolist() == golden["assoc_count"].tolist()
-    total = (terms.total / terms.count.clamp(min=1)).sum()
+    assert terms.number.tolist() == golden["assoc_count"].tolist()
+    total = (terms.total / terms.number.clamp(min=1)).sum()
     same(total, golden["assoc_tree_mean_total"])
-    same(terms.mean() * (terms.count > 0).sum(), total)
+    same(terms.mean() * (terms.number > 0).sum(), total)
     for name, grad in zip(GRU, torch.autograd.grad(total, parameters), strict=True):
         same(grad, golden[f"grad_assoc_{name}"])
 
 
 def test_commutativity_terms_of_one_gru():
     golden = arrays("ragged")
-    combine, parameters = operator(golden).pure()
+    combine, parameters = Monoid.pure(operator(golden))  # of the parameters themselves, not of what they are made into
     graph = Graph.from_segments(golden["index"], 12)
     rows = ops.tree_rows(golden["x"], graph, combine, parameters)
     terms = ops.tree_commutativity(rows, graph, torch.gru_cell, parameters)
     same(terms.total, golden["comm_unsym_sum"])
-    assert terms.count.tolist() == golden["comm_count"].tolist()
+    assert terms.number.tolist() == golden["comm_count"].tolist()
     assert ops.tree_commutativity(rows, graph, combine, parameters).mean() == 0

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn import functional as F
 
 from graphkit.nn.aggr.monoids.base import BinaryOperator
 
@@ -52,19 +53,36 @@ class SymmetricGRU(BinaryOperator):
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """See the class."""
-        return _combine(a, b, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        function, parameters = self.pure()
+        return function(a, b, *parameters)
 
     def pure(self) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
-        """See :meth:`Monoid.pure`; nothing to swap, so it is cheap."""
-        return _combine, (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        r"""See :meth:`Monoid.pure`.
+
+        The gates of the two orders are :math:`\sigma(u \pm v)` with :math:`u` a map of :math:`a + b` and :math:`v`
+        one of :math:`a - b`: with maps made once per call, 8 products with H x H matrices per pair instead of 12.
+        """
+        gates = 2 * self.channels
+        gates_i, new_i = self.weight_ih[:gates], self.weight_ih[gates:]
+        gates_h, new_h = self.weight_hh[:gates], self.weight_hh[gates:]
+        even, odd = (gates_i + gates_h) / 2, (gates_i - gates_h) / 2
+        bias_gates = self.bias_ih[:gates] + self.bias_hh[:gates]
+        bias_new = torch.cat([self.bias_ih[gates:], self.bias_hh[gates:]])
+        return _combine, (even, odd, bias_gates, torch.cat([new_i, new_h]), bias_new)
 
     def extra_repr(self) -> str:
         return f"{self.channels}"
 
 
-def _combine(a: Tensor, b: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
-    shape = a.shape
-    a, b = a.reshape(-1, shape[-1]), b.reshape(-1, shape[-1])
-    # Two calls and not one on [a; b]: a row then stands in the same place in both orders, and the bits are equal.
-    one, other = torch.gru_cell(a, b, w_ih, w_hh, b_ih, b_hh), torch.gru_cell(b, a, w_ih, w_hh, b_ih, b_hh)
-    return ((one + other) / 2).reshape(shape)
+def _combine(
+    a: Tensor, b: Tensor, even: Tensor, odd: Tensor, bias_gates: Tensor, new: Tensor, bias_new: Tensor
+) -> Tensor:
+    # a and b go through the same products apart, never as [a; b]: swapping them then swaps the same bits.
+    u, v = F.linear(a + b, even, bias_gates), F.linear(a - b, odd)
+    reset_a, update_a = torch.sigmoid(u + v).chunk(2, -1)
+    reset_b, update_b = torch.sigmoid(u - v).chunk(2, -1)
+    input_a, state_a = F.linear(a, new, bias_new).chunk(2, -1)
+    input_b, state_b = F.linear(b, new, bias_new).chunk(2, -1)
+    one = torch.lerp(torch.tanh(torch.addcmul(input_a, reset_a, state_b)), b, update_a)
+    other = torch.lerp(torch.tanh(torch.addcmul(input_b, reset_b, state_a)), a, update_b)
+    return (one + other) / 2
