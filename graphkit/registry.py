@@ -258,7 +258,7 @@ for _name, _args, _lacks in (
     ("Softmax", (0.5,), {}),
     ("Variance", (), {}),
     ("Product", (), {**_RAGGED, "empty_groups": "a product of nothing is 1"}),
-    ("Conjugate", (Build("torch.nn:Linear", 8, 6), Build("torch.nn:Linear", 6, 8)), {"empty_groups": "it is phi_inv(0)"}),
+    ("Conjugate", (Build("torch.nn:Linear", 8, 6), Build("torch.nn:Linear", 6, 8)), {"empty_groups": "it is f_inv(0)"}),
     ("Symmetrized", (Build("torch.nn:Bilinear", 8, 8, 8),), _ORDERED),
 ):
     _monoid = Build(f"graphkit.nn.aggr.monoids:{_name}", *_args)

@@ -11,7 +11,7 @@ from torch.nn import Linear, Parameter
 from graphkit import ops
 from graphkit.graph import Graph
 from graphkit.nn.aggr.monoid import MonoidAggregation
-from graphkit.nn.aggr.monoids import BinaryOperator, Monoid, SymmetricGRU
+from graphkit.nn.aggr.monoids import BinaryOperator, SymmetricGRU
 from graphkit.ops.check import accumulator
 
 
@@ -87,8 +87,8 @@ class LCMAggregation(MonoidAggregation):
                 raise ValueError(f"'{name}' must be a finite number, at least 0 (got {weight})")
         if not 0 < assoc_fraction <= 1:
             raise ValueError(f"'assoc_fraction' must lie in (0, 1] (got {assoc_fraction})")
-        # PyG's name for the parameters of its one operator.
-        self._operator_name = "gru_cell" if operator is None else "op"
+        if operator is None:
+            self._operator_name = "gru_cell"  # PyG's name: its weights load
         super().__init__(operator or SymmetricGRU(out_channels), order=order, num_samples=num_samples)
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -99,15 +99,6 @@ class LCMAggregation(MonoidAggregation):
         self.lin = Linear(in_channels, out_channels) if project else None
         self.identity = Parameter(torch.zeros(out_channels)) if identity == "learn" else None
         self._loss: Tensor | None = None
-
-    def _set_operator(self, operator: Monoid) -> None:
-        self.add_module(self._operator_name, operator)
-
-    @property
-    def operator(self) -> Monoid:
-        """The operator."""
-        found: Monoid = self.get_submodule(self._operator_name)  # type: ignore[assignment]
-        return found
 
     def reset_parameters(self) -> None:
         """Draw projection and operator anew; the identity starts at 0."""

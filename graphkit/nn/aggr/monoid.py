@@ -51,6 +51,8 @@ class MonoidAggregation(Aggregation):
         [2.0, 1.0, 1.0]
     """
 
+    _operator_name: str = "op"
+
     def __init__(self, operator: Monoid, *, order: str = "auto", num_samples: int = 1) -> None:
         super().__init__()
         if not isinstance(operator, Monoid):
@@ -66,10 +68,14 @@ class MonoidAggregation(Aggregation):
             )
         self.order = order
         self.num_samples = num_samples
-        self._set_operator(operator)
+        self.add_module(self._operator_name, operator)
 
-    def _set_operator(self, operator: Monoid) -> None:
-        self.operator = operator
+    @property
+    def operator(self) -> Monoid:
+        """The monoid."""
+        found = self._modules[self._operator_name]
+        assert isinstance(found, Monoid)
+        return found
 
     def reset_parameters(self) -> None:
         """Draw the operator's parameters anew."""
