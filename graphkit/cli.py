@@ -57,6 +57,8 @@ def train(arguments: Sequence[str]) -> int:
     report = run(_pick(RunConfig, values), _pick(ModelConfig, values), _pick(TrainConfig, values))
     print(report.text)
     print(f"\ntable:   {report.table}\nrecords: {report.records}")
+    if report.picture is not None:
+        print(f"picture: {report.picture}")
     return 0
 
 

@@ -9,8 +9,11 @@ from torch_geometric.data import Dataset
 from torch_geometric.transforms import NormalizeFeatures
 
 from graphkit.datasets import load
+from graphkit.models import NeuralSheafDiffusion
 from graphkit.recipes.models import ModelConfig
+from graphkit.recipes.sheaf import draw_sheaf
 from graphkit.train import JSONLTracker, NodeClassification, Summary, TrainConfig, repeat
+from graphkit.train.checkpoint import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class RunConfig:
         normalize_features: divide each node's features by their sum.
         out: the folder for the table, the records and the checkpoints; default: results/DATASET-MODEL.
         resume: go on from the checkpoints in that folder.
+        figure: a file for a picture of the sheaf that the first run learned ("nsd" only).
     """
 
     dataset: str = "cora"
@@ -34,6 +38,7 @@ class RunConfig:
     normalize_features: bool = True
     out: str | None = None
     resume: bool = False
+    figure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,21 +50,27 @@ class RunReport:
         text: the data set, a line per seed, mean and standard deviation.
         table: the file that holds ``text``.
         records: the file of JSON lines, one per epoch and run.
+        picture: the picture, if one was asked for.
     """
 
     summary: Summary
     text: str
     table: Path
     records: Path
+    picture: Path | None = None
 
 
 def run(what: RunConfig, model: ModelConfig, training: TrainConfig) -> RunReport:
     """Trains ``model`` once per seed and writes ``results.txt`` and ``results.jsonl``.
 
     Raises:
-        ValueError: if the data set is unknown, damaged or not for node classification.
+        ValueError: if the data set is unknown, damaged or not for node classification, or there is nothing to draw.
         FileNotFoundError: if raw files are missing.
     """
+    if what.figure is not None and model.model != "nsd":
+        raise ValueError(
+            f"figure: got '{what.figure}' with model='{model.model}', expected model='nsd', which has a sheaf"
+        )
     transform = NormalizeFeatures() if what.normalize_features else None
     dataset = load(what.dataset, what.root, transform=transform)
     data = dataset[0]
@@ -81,7 +92,14 @@ def run(what: RunConfig, model: ModelConfig, training: TrainConfig) -> RunReport
     text = f"{_describe(what.dataset, dataset)}\n{summary.table()}"
     table = out / "results.txt"
     table.write_text(text + "\n")
-    return RunReport(summary, text, table, records)
+    picture = None
+    if what.figure is not None:
+        network = model.build(dataset.num_features, dataset.num_classes)
+        assert isinstance(network, NeuralSheafDiffusion)  # what "nsd" builds
+        network.load_state_dict(load_checkpoint(out / "checkpoints" / f"seed-{first}" / "best.pt")["model"])
+        title = f"Neural sheaf diffusion on {what.dataset}: maps={model.maps}, d = {model.stalk_dim}"
+        picture = draw_sheaf(network, data.x, data.edge_index, what.figure, y=data.y, title=title)
+    return RunReport(summary, text, table, records, picture)
 
 
 def _describe(name: str, dataset: Dataset) -> str:

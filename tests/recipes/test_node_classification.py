@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch_geometric.data import Data, InMemoryDataset
 
+from graphkit import cli
 from graphkit.recipes import node_classification
 from graphkit.recipes.models import ModelConfig
 from graphkit.recipes.node_classification import RunConfig, run
@@ -62,6 +63,18 @@ def test_resume_runs_only_what_is_missing(tmp_path: Path) -> None:
     assert both[1].seed == 1
     epochs = [(row["seed"], row["epoch"]) for row in read_jsonl(tmp_path / "results.jsonl") if row["event"] == "epoch"]
     assert sorted(epochs) == [(seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3)]
+
+
+def test_a_picture_of_the_learned_sheaf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from matplotlib.image import imread
+
+    picture = tmp_path / "new" / "sheaf.png"
+    arguments = ["--dataset", "karate", "--epochs", "2", "--progress", "false", "--out", str(tmp_path)]
+    assert cli.main(["train", *arguments, "--model", "nsd", "--hidden_channels", "4", "--figure", str(picture)]) == 0
+    assert f"picture: {picture}" in capsys.readouterr().out
+    assert imread(picture).shape[:2] == (1200, 2100)
+    assert cli.main(["train", *arguments, "--model", "mlp", "--figure", str(picture)]) == 2
+    assert "expected model='nsd', which has a sheaf" in capsys.readouterr().err
 
 
 @pytest.mark.slow
