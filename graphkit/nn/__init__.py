@@ -8,6 +8,7 @@ from graphkit.nn.aggr import (
     PowerMeanAggregation,
     SoftmaxAggregation,
     order_sensitivity,
+    pyg_resolves_ours,
     resolve_aggregation,
 )
 from graphkit.nn.conv import FusedMessagePassing, GENConv, SheafConv
@@ -31,5 +32,6 @@ __all__ = [
     "SheafConv",
     "SoftmaxAggregation",
     "order_sensitivity",
+    "pyg_resolves_ours",
     "resolve_aggregation",
 ]

@@ -6,7 +6,7 @@ from graphkit.nn.aggr.lcm import LCMAggregation
 from graphkit.nn.aggr.monoid import MonoidAggregation, order_sensitivity
 from graphkit.nn.aggr.monoids import BinaryOperator
 from graphkit.nn.aggr.powermean import PowerMeanAggregation
-from graphkit.nn.aggr.resolver import resolve_aggregation
+from graphkit.nn.aggr.resolver import pyg_resolves_ours, resolve_aggregation
 from graphkit.nn.aggr.softmax import SoftmaxAggregation
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "aggregate",
     "can_fuse",
     "order_sensitivity",
+    "pyg_resolves_ours",
     "resolve_aggregation",
 ]

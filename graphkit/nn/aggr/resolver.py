@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
 
+import torch_geometric.nn.aggr
 from torch_geometric.nn.aggr import Aggregation, MultiAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from graphkit.nn.aggr.degree import DegreeScaledAggregation
+from graphkit.nn.aggr.lcm import LCMAggregation
 from graphkit.nn.aggr.powermean import PowerMeanAggregation
 from graphkit.nn.aggr.softmax import SoftmaxAggregation
 
@@ -45,8 +48,8 @@ def resolve_aggregation(
     Args:
         aggr: a module (returned as it is), a list (PyG's ``MultiAggregation`` of its members, each with the
             parameters below), or a name: ``"softmax"``, ``"softmax_sg"`` (weights constant in backward),
-            ``"softmax_sum"``, ``"softmax_sum_sg"``, ``"powermean"`` (``"power"``), ``"power_sum"``, or any
-            that PyG knows. Case, ``_``, ``-`` and the suffix "Aggregation" do not matter.
+            ``"softmax_sum"``, ``"softmax_sum_sg"``, ``"powermean"`` (``"power"``), ``"power_sum"``, ``"lcm"``, or
+            any that PyG knows. Case, ``_``, ``-`` and the suffix "Aggregation" do not matter.
         t: temperature of the softmax family.
         learn_t: learn it.
         p: power of the power means.
@@ -72,6 +75,8 @@ def resolve_aggregation(
     if not isinstance(aggr, str):
         return aggr
     name = aggr.lower().replace("_", "").replace("-", "").replace(" ", "").removesuffix("aggregation")
+    if name == "lcm":
+        return LCMAggregation(**given)
     if name not in _NAMES:
         return aggregation_resolver(aggr, **given)
     family, semi_grad, scaled = _NAMES[name]
@@ -82,3 +87,30 @@ def resolve_aggregation(
     else:
         inner = PowerMeanAggregation(**{"p": p, "learn": learn_p, "eps": eps, **given})
     return DegreeScaledAggregation(inner, **scale) if scaled else inner
+
+
+@contextmanager
+def pyg_resolves_ours() -> Iterator[None]:
+    """Inside the block, PyG's own layers find graphkit's classes under the names that both libraries have: ``"lcm"``,
+    ``"softmax"``, ``"powermean"``.
+
+    PyG takes an aggregation's name for a class in ``torch_geometric.nn.aggr``; that is where ours stand meanwhile.
+    graphkit never does this by itself. A layer made in the block keeps its aggregation; an instance,
+    ``aggr=LCMAggregation(8, 8)``, needs no block.
+
+    Example:
+        >>> from torch_geometric.nn import SAGEConv
+        >>> with pyg_resolves_ours():
+        ...     conv = SAGEConv(8, 8, aggr="lcm", aggr_kwargs={"in_channels": 8, "out_channels": 8})
+        >>> type(conv.aggr_module).__module__
+        'graphkit.nn.aggr.lcm'
+    """
+    ours = (LCMAggregation, PowerMeanAggregation, SoftmaxAggregation)
+    theirs = {cls.__name__: getattr(torch_geometric.nn.aggr, cls.__name__) for cls in ours}
+    try:
+        for cls in ours:
+            setattr(torch_geometric.nn.aggr, cls.__name__, cls)
+        yield
+    finally:
+        for name, original in theirs.items():
+            setattr(torch_geometric.nn.aggr, name, original)

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
 import pytest
-from torch_geometric.nn import LSTMAggregation, MeanAggregation, MultiAggregation, SumAggregation
+from torch_geometric.nn import LCMAggregation as PyGLCM
+from torch_geometric.nn import LSTMAggregation, MeanAggregation, MultiAggregation, SAGEConv, SumAggregation
+from torch_geometric.nn.resolver import aggregation_resolver
 
-from graphkit.nn import DegreeScaledAggregation, PowerMeanAggregation, SoftmaxAggregation, resolve_aggregation
+from graphkit.nn import (
+    DegreeScaledAggregation,
+    LCMAggregation,
+    PowerMeanAggregation,
+    SoftmaxAggregation,
+    pyg_resolves_ours,
+    resolve_aggregation,
+)
 
 
 @pytest.mark.parametrize("name", ["softmax", "Softmax", "SoftmaxAggregation", "soft-max"])
@@ -67,3 +76,26 @@ def test_the_rest_is_pyg():
     assert resolve_aggregation(None) is None
     with pytest.raises(ValueError, match="Could not resolve"):
         resolve_aggregation("no such thing")
+
+
+def test_lcm_by_name():
+    aggr = resolve_aggregation(
+        ["lcm", "mean"], aggr_kwargs={"aggrs_kwargs": [{"in_channels": 4, "out_channels": 2}, {}]}
+    )
+    lcm, mean = aggr.aggrs
+    assert (type(lcm), lcm.out_channels, type(mean)) == (LCMAggregation, 2, MeanAggregation)
+
+
+def test_pyg_finds_ours_inside_the_block_alone():
+    widths = {"in_channels": 4, "out_channels": 4}
+    with pyg_resolves_ours():
+        assert type(aggregation_resolver("lcm", **widths)) is LCMAggregation
+        assert type(aggregation_resolver("softmax")) is SoftmaxAggregation
+        conv = SAGEConv(4, 4, aggr="lcm", aggr_kwargs=widths)
+        multi = MultiAggregation(["lcm", "max"], aggrs_kwargs=[widths, {}])
+    assert type(conv.aggr_module) is LCMAggregation
+    assert type(multi.aggrs[0]) is LCMAggregation
+    assert type(aggregation_resolver("lcm", **widths)) is PyGLCM
+    with pytest.raises(RuntimeError, match="inside"), pyg_resolves_ours():
+        raise RuntimeError("inside")
+    assert type(aggregation_resolver("lcm", **widths)) is PyGLCM
