@@ -4,5 +4,6 @@ from graphkit.models.deeper_gcn import DeeperGCN
 from graphkit.models.link import LinkModel, LinkPredictor
 from graphkit.models.neural_sheaf_diffusion import NeuralSheafDiffusion
 from graphkit.models.sheaf_ode import SheafODE
+from graphkit.models.sheaf_recommender import SheafRecommender
 
-__all__ = ["DeeperGCN", "LinkModel", "LinkPredictor", "NeuralSheafDiffusion", "SheafODE"]
+__all__ = ["DeeperGCN", "LinkModel", "LinkPredictor", "NeuralSheafDiffusion", "SheafODE", "SheafRecommender"]
