@@ -183,7 +183,8 @@ def _backward(
         start = end = end - left.numel()
         for a, b in zip(left.split(block), right.split(block), strict=True):
             inputs = rows.index_select(0, a), rows.index_select(0, b)
-            below = pull(inputs, grad_rows[start : start + a.numel()])
+            # A copy: what comes back may be the very tensor given, which cannot be written to where it lies.
+            below = pull(inputs, grad_rows[start : start + a.numel()].clone())
             start += a.numel()
             for index, value in zip((a, b), below, strict=True):
                 value = value + grad_rows.index_select(0, index) if whole else value
