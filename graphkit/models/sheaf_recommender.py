@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -139,7 +139,7 @@ class SheafRecommender(nn.Module):
             raise ValueError(f"'x' must have shape [N, {self.embedding_dim}] (got {list(x.shape)})")
         graph = as_graph(edge_index, (x.size(0), x.size(0)))
         states = [x]
-        for lin, conv in zip(self.lins, self.convs, strict=True):
+        for lin, conv in zip(self.lins, cast(list[SheafConv], self.convs), strict=True):
             x = x - self.step * conv(lin(x), graph, conv.sheaf(x, graph))
             states.append(x)
         return torch.cat(states, dim=1) if self.concat else torch.stack(states).mean(0)

@@ -1,4 +1,4 @@
-"""What a network is trained for: labels on nodes, on graphs, and edges to predict."""
+"""What a network is trained for: labels on nodes, on graphs, edges to predict, and items to recommend."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from graphkit.train.tasks.graph import GraphPrediction
 from graphkit.train.tasks.link import LinkPrediction, hits
 from graphkit.train.tasks.loading import cluster_batches, neighbor_batches
 from graphkit.train.tasks.node import NodeClassification
+from graphkit.train.tasks.recommendation import Recommendation
 
 __all__ = [
     "Task",
     "NodeClassification",
     "GraphPrediction",
     "LinkPrediction",
+    "Recommendation",
     "neighbor_batches",
     "cluster_batches",
     "Criterion",
