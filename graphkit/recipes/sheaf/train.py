@@ -122,6 +122,7 @@ def val_accuracy(summary: Summary) -> tuple[float, ...]:
 
 def _optimizer(model: NeuralSheafDiffusion, recipe: SheafRecipe) -> Callable[[Any], torch.optim.Optimizer]:
     def make(parameters: list[Tensor]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(model.parameter_groups(recipe.weight_decay, recipe.sheaf_decay), lr=recipe.lr)
+        groups = model.parameter_groups(recipe.weight_decay, recipe.sheaf_decay)
+        return torch.optim.Adam(groups, lr=recipe.lr, fused=True)
 
     return make
