@@ -38,8 +38,9 @@ class PowerMean(Monoid):
 
     def lower(self, state: Tensor) -> Tensor:
         total, count = state.unbind(1)
-        count = count.clamp(min=1)
-        return torch.exp(total / count if self.p == 0 else (total - count.log()) / self.p)
+        some = count.clamp(min=1)
+        log_mean = total / some if self.p == 0 else (total - some.log()) / self.p
+        return torch.where(count > 0, log_mean.exp(), torch.zeros_like(total))
 
     def identity(self, state: Tensor) -> Tensor:
         nothing = state.new_zeros(state.shape[1:])
