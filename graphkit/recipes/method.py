@@ -107,7 +107,7 @@ class Outcome:
     def reached(self) -> bool | None:
         """Whether the mean is within one published standard deviation, or better; None without a published score."""
         short = self.shortfall
-        return None if short is None or self.published is None else short <= self.published.test_std
+        return None if short is None or self.published is None else short <= (self.published.test_std or 0.0)
 
 
 @dataclass(frozen=True)

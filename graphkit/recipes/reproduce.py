@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
 
+from graphkit.recipes import recommender
 from graphkit.recipes.method import Job, Method, Outcome, ReproduceOptions, Say
 from graphkit.recipes.ogb import reproduce as ogb
 from graphkit.recipes.ogb.table import near
@@ -15,6 +16,7 @@ from graphkit.train.results import mean_std
 METHODS: Mapping[str, Method] = {
     **ogb.METHODS,
     **sheaf.METHODS,
+    **recommender.METHODS,
 }
 
 
@@ -109,7 +111,7 @@ def comparison(dataset: str, outcome: Outcome) -> list[str]:
             "not published" if published is None or published.val is None else _text(published.val, published.val_std),
             _text(*mean_std(outcome.val)),
         ),
-        ("runs", "" if published is None else "10", str(len(outcome.test))),
+        ("runs", "" if published is None or published.test_std is None else "10", str(len(outcome.test))),
         ("epochs", "" if most is None else str(most), f"{done:g}" + (f" ({share} of the published)" if share else "")),
     ]
     lines = ["", *_columns(rows, 1)]

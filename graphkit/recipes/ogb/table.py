@@ -19,14 +19,14 @@ class Published:
 
     Args:
         metric: as OGB names it.
-        test, test_std: mean and standard deviation on the test split.
+        test, test_std: mean and standard deviation on the test split; None if the latter was not published.
         val, val_std: on the validation split, where they were published.
         source: where.
     """
 
     metric: str
     test: float
-    test_std: float
+    test_std: float | None
     val: float | None = None
     val_std: float | None = None
     source: str = _PAPER
