@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 from torch_geometric.nn import Linear
 
 EncoderSpec = int | Sequence[int] | Callable[[int], nn.Module] | None
 """What the raw features are; see :func:`build_encoder`."""
+
+# Codes -> (their version, sizes of the tables, dtype, multi-hot matrix): a network whose layers each encode the bonds
+# makes the matrix once. Keys are weak: the entry dies with the user's tensor.
+_MEMORY: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 class CategoricalEncoder(nn.Module):
@@ -39,17 +45,11 @@ class CategoricalEncoder(nn.Module):
         torch.Size([2, 16])
     """
 
-    _sizes: Tensor
-    _offsets: Tensor
-
     def __init__(self, num_categories: Sequence[int], channels: int) -> None:
         super().__init__()
         self.embeddings = nn.ModuleList(nn.Embedding(n, channels) for n in num_categories)
-        sizes = torch.tensor(list(num_categories), dtype=torch.int64)
-        self.register_buffer("_sizes", sizes, persistent=False)
-        self.register_buffer("_offsets", sizes.cumsum(0) - sizes, persistent=False)
-        self._num_codes = int(sizes.sum())
-        self._multi_hot = self._num_codes <= channels
+        self._sizes = tuple(num_categories)
+        self._multi_hot = sum(self._sizes) <= channels
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -68,26 +68,49 @@ class CategoricalEncoder(nn.Module):
         if not self._multi_hot:
             columns = zip(self.embeddings, codes.unbind(-1), strict=True)
             return functools.reduce(torch.add, (embedding(column) for embedding, column in columns))
-        codes = codes.long()
-        if codes.device.type == "cpu" and not torch.compiler.is_compiling():
-            self._check_range(codes)
         table = torch.cat([embedding.get_parameter("weight") for embedding in self.embeddings])
-        hot = torch.zeros((*codes.shape[:-1], self._num_codes), dtype=table.dtype, device=table.device)
-        return hot.scatter(-1, codes + self._offsets, 1.0) @ table
-
-    def _check_range(self, codes: Tensor) -> None:
-        # A code past its own table would read from the next one.
-        bad = (codes < 0) | (codes >= self._sizes)
-        if bool(bad.any()):
-            column = int(bad.reshape(-1, bad.size(-1)).any(0).nonzero()[0])
-            value = int(codes[..., column][bad[..., column]][0])
-            raise ValueError(
-                f"categorical features must be in [0, {int(self._sizes[column])}) in column {column} (got {value})"
-            )
+        return multi_hot(codes, self._sizes, table.dtype) @ table
 
     def __repr__(self) -> str:
         sizes = [embedding.num_embeddings for embedding in self.embeddings]
         return f"{self.__class__.__name__}({sizes}, {self.embeddings[0].embedding_dim})"
+
+
+def multi_hot(codes: Tensor, sizes: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """One row per row of codes, with a 1 per column at the code's place among all ``sum(sizes)``.
+
+    The matrix is remembered as long as the codes live unchanged.
+
+    Raises:
+        ValueError: if (on the CPU) a code is out of range: it would read from another table.
+
+    Example:
+        >>> multi_hot(torch.tensor([[0, 1], [2, 0]]), (3, 2), torch.float32).tolist()
+        [[1.0, 0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0, 0.0]]
+    """
+    if torch.compiler.is_compiling() or codes.is_inference():
+        return _multi_hot(codes, sizes, dtype)
+    stamp = (codes._version, sizes, dtype)
+    known = _MEMORY.get(codes)
+    if known is None or known[0] != stamp:
+        with torch.inference_mode(False):
+            known = _MEMORY[codes] = (stamp, _multi_hot(codes, sizes, dtype))
+    matrix: Tensor = known[1]
+    return matrix
+
+
+def _multi_hot(codes: Tensor, sizes: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    codes = codes.long()
+    if codes.device.type == "cpu" and not torch.compiler.is_compiling():
+        limits = torch.tensor(sizes)
+        bad = (codes < 0) | (codes >= limits)
+        if bool(bad.any()):
+            column = int(bad.reshape(-1, bad.size(-1)).any(0).nonzero()[0])
+            value = int(codes[..., column][bad[..., column]][0])
+            raise ValueError(f"categorical features must be in [0, {sizes[column]}) in column {column} (got {value})")
+    offsets = torch.tensor([0, *itertools.accumulate(sizes)][:-1], device=codes.device)
+    hot = torch.zeros((*codes.shape[:-1], sum(sizes)), dtype=dtype, device=codes.device)
+    return hot.scatter_(-1, codes + offsets, 1.0)
 
 
 def build_encoder(features: EncoderSpec, channels: int) -> nn.Module:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from graphkit.nn import CategoricalEncoder
-from graphkit.nn.encoder import build_encoder
+from graphkit.nn.encoder import build_encoder, multi_hot
 
 
 def test_sum_of_tables():
@@ -76,3 +76,30 @@ def test_a_code_out_of_range_never_reads_another_table(code: int, column: int) -
     codes[2, column] = code
     with pytest.raises(ValueError, match=rf"in column {column} \(got {code}\)"):
         encoder(codes)
+
+
+def test_the_matrix_is_made_once_and_an_edit_is_noticed() -> None:
+    codes = torch.tensor([[4, 5, 1], [0, 0, 0]])
+    first = multi_hot(codes, (5, 6, 2), torch.float32)
+    assert multi_hot(codes, (5, 6, 2), torch.float32) is first
+    assert multi_hot(codes, (5, 6, 2), torch.float64).dtype == torch.float64
+    assert multi_hot(codes, (6, 6, 2), torch.float32).shape == (2, 14)
+    codes[0, 0] = 1
+    edited = multi_hot(codes, (5, 6, 2), torch.float32)
+    assert edited[0].nonzero().flatten().tolist() == [1, 10, 12]
+    codes[1, 2] = 9
+    with pytest.raises(ValueError, match="column 2"):
+        multi_hot(codes, (5, 6, 2), torch.float32)
+
+
+def test_inference_and_meta_devices() -> None:
+    encoder = CategoricalEncoder([5, 6, 2], 16)
+    codes = torch.tensor([[4, 5, 1], [0, 0, 0]])
+    with torch.inference_mode():
+        inside = encoder(codes)
+        assert inside.equal(encoder(codes.clone()))
+    out = encoder(codes)  # a matrix remembered in inference mode still trains
+    out.sum().backward()
+    assert out.equal(inside)
+    with torch.device("meta"):
+        assert CategoricalEncoder([5, 6, 2], 16).embeddings[0].weight.is_meta

@@ -1,6 +1,6 @@
-// Work split: tasks of a fixed number of rows plus edges, and pieces of rows that are longer than a task.
+// Work split: tasks of a number of rows plus edges, and pieces of rows that are longer than the longest task.
 //
-// The split depends on the graph alone, and partial results are joined in order, so a result has the same bits
+// The split depends on the graph and the width alone, and partial results are joined in order, so a result has the same bits
 // whatever the number of threads.  A kernel supplies a commutative monoid:
 //     State<Tile>                                       what one row accumulates
 //     accumulate(state, tile, row, begin, end, local)   edges begin:end of the row
@@ -23,8 +23,9 @@
 namespace graphkit {
 namespace GK_ISA {
 
-constexpr int64_t kTask = 2048;             // rows plus edges of a task, and edges of a piece
+constexpr int64_t kTask = 2048;             // most rows plus edges of a task, and edges of a piece
 constexpr int64_t kSerialElements = 32768;  // below this a second thread costs more than it gives
+constexpr int64_t kTaskElements = 16384;    // fewest numbers that are worth a task of their own
 constexpr int64_t kHugePage = int64_t(1) << 21;
 
 struct Index {
@@ -86,10 +87,18 @@ template <class Body> void parallel_for(int64_t count, int64_t elements, int64_t
         body(i);
 }
 
+// Rows (plus edges) of a task, out of `count` with `channels` numbers each: a small graph with wide features is cut
+// finer, or one thread would have most of it.  It depends on the shapes alone, so results do not depend on threads.
+inline int64_t task_length(int64_t count, int64_t channels, int64_t most) {
+    const int64_t worth = kTaskElements / (channels > 0 ? channels : 1) + 1, share = count / 64 + 1;
+    const int64_t length = worth > share ? worth : share;
+    return length < most ? length : most;
+}
+
 // body(begin, end) over ranges of rows of node-sized tables.
 template <class Body>
 void parallel_ranges(int64_t rows, int64_t channels, int64_t threads, const Body& body) {
-    constexpr int64_t step = 512;
+    const int64_t step = task_length(rows, channels, 512);
     parallel_for((rows + step - 1) / step, rows * channels, threads, [&](int64_t i) {
         body(i * step, (i + 1) * step < rows ? (i + 1) * step : rows);
     });
@@ -143,14 +152,16 @@ void run_rows(const Kernel& kernel, const Args& args, typename Kernel::Real* sum
     using R = typename Kernel::Real;
     const Index ptr{args.ptr, args.wide_index != 0};
     const int64_t rows = args.rows, channels = args.channels, edges = args.edges;
-    const int64_t tasks = (rows + edges + kTask - 1) / kTask;
+    const int64_t length = task_length(rows + edges, channels, kTask);
+    const int64_t tasks = (rows + edges + length - 1) / length;
+    const int64_t spans = (rows + edges + kTask - 1) / kTask;
     const int64_t lanes = vector_count<R>(channels) * kLanes<R>;
 
-    // A row of more than kTask edges covers the first position of some task.
-    Buffer<int64_t> hubs(tasks), piece_start(tasks + 1);
+    // A row of more than kTask edges covers the first position of some span of kTask.
+    Buffer<int64_t> hubs(spans), piece_start(spans + 1);
     int64_t hub_count = 0, pieces = 0;
-    for (int64_t task = 0; task < tasks && edges > kTask; ++task) {
-        const int64_t row = first_row(ptr, rows, task * kTask + 1) - 1;
+    for (int64_t span = 0; span < spans && edges > kTask; ++span) {
+        const int64_t row = first_row(ptr, rows, span * kTask + 1) - 1;
         const int64_t degree = ptr[row + 1] - ptr[row];
         if (degree <= kTask || (hub_count > 0 && hubs[hub_count - 1] == row)) continue;
         hubs[hub_count] = row;
@@ -167,8 +178,8 @@ void run_rows(const Kernel& kernel, const Args& args, typename Kernel::Real* sum
 
     const auto do_task = [&](int64_t task, R* edge_values) {
         Local<R> local{sums != nullptr ? partial.get() + task * lanes : nullptr, edge_values, 0};
-        const int64_t end = first_row(ptr, rows, (task + 1) * kTask);
-        for (int64_t row = first_row(ptr, rows, task * kTask); row < end; ++row) {
+        const int64_t end = first_row(ptr, rows, (task + 1) * length);
+        for (int64_t row = first_row(ptr, rows, task * length); row < end; ++row) {
             const int64_t begin = ptr[row], stop = ptr[row + 1];
             if (stop - begin > kTask) continue;
             local.edge_base = begin;

@@ -33,6 +33,16 @@ template <class T> struct SoftmaxResult {
 };
 
 // One pass over a source's out-edges: w = exp(t m - lse_i), dm = g_i w (1 + t (m - out_i)).
+constexpr int64_t kTableDegree = 4;  // edges per target below which the table of targets does not pay
+
+// What a message needs of its target, `stride` apart from one target to the next.
+template <class R> struct Targets {
+    const R* lse;
+    const R* out;
+    const R* grad;
+    int64_t stride;
+};
+
 template <class T, Kind kKind> struct EdgeBackward {
     using R = Accumulator<T>;
     using Real = R;
@@ -41,7 +51,7 @@ template <class T, Kind kKind> struct EdgeBackward {
         Vec<R> gt[Tile::vectors];
     };
     Messages<T, kKind> messages;
-    const R* table;  // per target: [lse | out | grad]
+    Targets<R> targets;
     const R* t;
     T* gx;
     EdgeGradient<T> edge_gradient;
@@ -51,20 +61,19 @@ template <class T, Kind kKind> struct EdgeBackward {
     GK_NOINLINE void accumulate(State<Tile>& state, const Tile& tile, int64_t row, int64_t begin, int64_t end,
                               const Local<R>& local) const {
         constexpr int V = Tile::vectors;
-        const int64_t channels = messages.channels;
         Vec<R> x[V], tv[V], total[V] = {}, gt[V] = {};
         GK_UNROLL for (int v = 0; v < V; ++v) {
-            x[v] = tile.load(messages.x + row * channels, v);
+            x[v] = tile.load(messages.x + row * messages.channels, v);
             tv[v] = tile.load(t, v);
         }
         for (int64_t k = begin; k < end; ++k) {
-            const R* target = table + messages.index[k] * 3 * channels;
+            const int64_t target = messages.index[k] * targets.stride;
             const int64_t position = uses_edge(kKind) ? messages.perm[k] : 0;
             if (k + kPrefetch < messages.edges) {
-                const R* ahead = table + messages.index[k + kPrefetch] * 3 * channels;
-                prefetch_row(tile, ahead);
-                prefetch_row(tile, ahead + channels);
-                prefetch_row(tile, ahead + 2 * channels);
+                const int64_t ahead = messages.index[k + kPrefetch] * targets.stride;
+                prefetch_row(tile, targets.lse + ahead);
+                prefetch_row(tile, targets.out + ahead);
+                prefetch_row(tile, targets.grad + ahead);
                 messages.prefetch_edge(tile, k);
             }
             Vec<R> u[V];
@@ -72,9 +81,9 @@ template <class T, Kind kKind> struct EdgeBackward {
             if constexpr (uses_edge(kKind)) messages.with_edge(tile, position, u);
             GK_UNROLL for (int v = 0; v < V; ++v) {
                 const Vec<R> m = messages.lift(u[v]);
-                const Vec<R> weight = exp<R>(tv[v] * m - tile.load(target, v));
-                const Vec<R> weighted = weight * tile.load(target + 2 * channels, v);
-                const Vec<R> excess = weighted * (m - tile.load(target + channels, v));
+                const Vec<R> weight = exp<R>(tv[v] * m - tile.load(targets.lse + target, v));
+                const Vec<R> weighted = weight * tile.load(targets.grad + target, v);
+                const Vec<R> excess = weighted * (m - tile.load(targets.out + target, v));
                 gt[v] += excess * m;
                 const Vec<R> dm = semi ? weighted : weighted + tv[v] * excess;
                 u[v] = messages.pull(u[v], dm);
@@ -278,6 +287,16 @@ template <class T, Kind kKind> void backward(const Args& args) {
     const R* lse = static_cast<const R*>(args.aux);
     const T* out = static_cast<const T*>(args.out);
     const T* grad = static_cast<const T*>(args.grad);
+    const auto run = [&](const Targets<R>& targets) {
+        run_rows(EdgeBackward<T, kKind>{make_messages<T, kKind>(args), targets, static_cast<const R*>(args.exponent),
+                                        static_cast<T*>(args.result0), make_edge_gradient<T>(args),
+                                        args.semi_grad != 0},
+                 args, static_cast<R*>(args.result2));
+    };
+    // Side by side in a table, a target's three rows are in one place of memory; with few edges per target, writing
+    // the table costs more than that.
+    if constexpr (std::is_same<T, R>::value)
+        if (args.edges < kTableDegree * args.nodes) return run({lse, out, grad, channels});
     const Buffer<R> table(args.nodes * channels * 3);
     fill_table<R>(args.nodes, channels, 3, args.threads, table.get(),
                   [&](const auto& tile, int64_t row, auto store) GK_INLINE_LAMBDA {
@@ -288,10 +307,7 @@ template <class T, Kind kKind> void backward(const Args& args) {
                           store(2, v, tile.load(grad + row * channels, v));
                       }
                   });
-    run_rows(EdgeBackward<T, kKind>{make_messages<T, kKind>(args), table.get(),
-                                    static_cast<const R*>(args.exponent), static_cast<T*>(args.result0),
-                                    make_edge_gradient<T>(args), args.semi_grad != 0},
-             args, static_cast<R*>(args.result2));
+    run({table.get(), table.get() + channels, table.get() + 2 * channels, 3 * channels});
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ void fill_table(int64_t rows, int64_t channels, int64_t columns, int64_t threads
 // Per channel, the largest finite value(tile, row, v) over all rows; 0 where there is none.
 template <class R, class Value>
 void column_maximum(int64_t rows, int64_t channels, int64_t threads, R* result, const Value& value) {
-    constexpr int64_t step = 512;
+    const int64_t step = task_length(rows, channels, 512);
     const int64_t ranges = (rows + step - 1) / step;
     const int64_t lanes = vector_count<R>(channels) * kLanes<R>;
     const Buffer<R> partial(ranges * lanes);
