@@ -182,7 +182,7 @@ def _recommend(job: Job) -> tuple[Outcome, ...]:
     options = job.options
     pairs, num_users, num_items = interactions(load(job.dataset, options.root, download=options.download))
     folder = Path(options.checkpoint_dir or "results") / f"{job.dataset}-sheaf-recommender"
-    measured: dict[str, list[dict[str, float]]] = {recipe.name: [] for recipe in RECIPES} | {"most popular": []}
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in (*(r.name for r in RECIPES), "most popular")}
     epochs: dict[str, list[int]] = {name: [] for name in measured}
     for seed in range(options.seed, options.seed + job.runs):
         data = split(pairs, num_users, num_items, seed)
