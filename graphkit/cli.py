@@ -63,7 +63,7 @@ def train(arguments: Sequence[str]) -> int:
 
 
 def ogb(arguments: Sequence[str]) -> int:
-    """Train DeeperGCN on a data set of OGB, with OGB's flags, Evaluator and output."""
+    """Train DeeperGCN, or a sheaf recommender, on a data set of OGB, with OGB's flags, Evaluator and output."""
     from graphkit.recipes.ogb import OgbOptions, canonical, run_ogb
 
     parser = _parser("ogb", ogb)

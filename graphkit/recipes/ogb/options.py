@@ -26,6 +26,7 @@ class OgbOptions:
         root: the folder with the raw files; default: environment variable GRAPHKIT_DATA, else ../shared/data if there
             is one.
         download: "no", "yes" or "ask" before raw files that are missing are downloaded.
+        model: "deepergcn", or "sheaf": the sheaf recommender with a link predictor (link sets).
         preset: "published" settings, or "cpu": smaller networks that train in minutes.
         device: number of a GPU or a device of torch; the CPU if there is no GPU.
         epochs: passes over the training data.
@@ -55,6 +56,7 @@ class OgbOptions:
     level: Literal["node", "link", "graph"] | None = None
     root: str | None = None
     download: str = "no"
+    model: Literal["deepergcn", "sheaf"] = "deepergcn"
     preset: str = "published"
     device: str = "0"
     epochs: int | None = None

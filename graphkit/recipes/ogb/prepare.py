@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.nn import Sequential
 from torch_geometric.utils import add_remaining_self_loops, remove_self_loops, to_undirected
 
 from graphkit import ops
 from graphkit.datasets.digests import sha256_of
 from graphkit.datasets.families.ogb_scope import import_ogb
-from graphkit.models import DeeperGCN, LinkModel, LinkPredictor
+from graphkit.models import DeeperGCN, LinkModel, LinkPredictor, SheafRecommender
 from graphkit.nn.encoder import EncoderSpec
 from graphkit.recipes.ogb.scores import Scale, label_metric, link_metric, scale_of
 from graphkit.recipes.ogb.table import Recipe
@@ -192,14 +193,31 @@ def _link(dataset: Any, recipe: Recipe, num_workers: int, fast: bool) -> Prepare
     width = recipe.hidden_channels
     table = {} if x is not None else {"num_nodes": int(data.num_nodes), "embedding_dim": width}
     # The published network takes features of its own width as they are (ogbl-collab).
-    encoder = None if x is None or x.size(-1) == width else x.size(-1)
+    features = None if x is None or x.size(-1) == width else x.size(-1)
 
     def build() -> nn.Module:
-        predictor = LinkPredictor(width, width, 3, dropout=recipe.dropout)
-        return LinkModel(_network(recipe, encoder, None, None, "link"), predictor, **table)
+        encoder, channels = (_sheaf if recipe.model == "sheaf" else _deepergcn)(recipe, features)
+        predictor = LinkPredictor(channels, width, recipe.predictor_layers, dropout=recipe.dropout)
+        return LinkModel(encoder, predictor, **table)
 
     names = tuple(metric(torch.zeros(200), torch.zeros(200)))
     return Prepared(graph, task, build, scale_of(dataset.eval_metric), names)
+
+
+def _deepergcn(recipe: Recipe, features: int | None) -> tuple[nn.Module, int]:
+    """An encoder of nodes and the width of what it returns."""
+    return _network(recipe, features, None, None, "link"), recipe.hidden_channels
+
+
+def _sheaf(recipe: Recipe, features: int | None) -> tuple[nn.Module, int]:
+    """As :func:`_deepergcn`; the result holds all layers side by side."""
+    width = recipe.hidden_channels
+    layers = SheafRecommender(None, width, recipe.num_layers, stalk_dim=recipe.stalk_dim, maps=recipe.maps)
+    channels = (recipe.num_layers + 1) * width
+    if features is None:
+        return layers, channels
+    steps = [(nn.Linear(features, width), "x -> x"), (layers, "x, edge_index -> x")]
+    return Sequential("x, edge_index", steps), channels
 
 
 def _network(recipe: Recipe, encoder: EncoderSpec, outputs: int | None, edge_dim: EncoderSpec, task: Any) -> DeeperGCN:

@@ -60,7 +60,7 @@ def run_ogb(
         FileNotFoundError: if raw files or a checkpoint are missing.
         ImportError: without OGB.
     """
-    recipe = options.applied_to(recipe_for(options.name, options.preset))
+    recipe = options.applied_to(recipe_for(options.name, options.preset, options.model))
     if options.level is not None and recipe.level != options.level:
         raise ValueError(f"dataset: got '{options.name}', a {recipe.level} set, expected a {options.level} set")
     with distributed() as share:

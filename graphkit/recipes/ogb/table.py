@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Level = Literal["node", "link", "graph"]
+ModelName = Literal["deepergcn", "sheaf"]
 
 LEVELS: dict[str, Level] = {"ogbn": "node", "ogbl": "link", "ogbg": "graph"}
 _PAPER = "Li et al., arXiv 2006.07739; github.com/lightaime/deep_gcns_torch"
@@ -34,13 +35,16 @@ class Published:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train DeeperGCN on one data set. Adam without weight decay, constant learning rate.
+    """How to train a network on one data set. Adam without weight decay, constant learning rate.
 
     Args:
         dataset: OGB's name, or the prefix for sets without a recipe of their own.
+        model: ``"deepergcn"``, or ``"sheaf"`` for :class:`~graphkit.models.SheafRecommender` (link sets).
         method: what a leaderboard would call it.
         num_layers, hidden_channels, aggr, t, learn_t, norm, mlp_layers, dropout, virtual_node, edge_encoder: of
-            :class:`~graphkit.models.DeeperGCN`.
+            :class:`~graphkit.models.DeeperGCN`; dropout is also the link predictor's.
+        stalk_dim, maps: of the sheaf.
+        predictor_layers: linear layers of the link predictor.
         lr: Adam's learning rate.
         epochs: passes over the training data.
         batch_size: graphs or true pairs per step; node sets are cut into ``parts`` instead.
@@ -65,6 +69,10 @@ class Recipe:
     dropout: float = 0.5
     virtual_node: bool = False
     edge_encoder: Literal["shared", "layer", "both"] = "layer"
+    model: ModelName = "deepergcn"
+    stalk_dim: int = 1
+    maps: Literal["diagonal", "bundle", "general", "identity"] = "diagonal"
+    predictor_layers: int = 3
     lr: float = 0.001
     epochs: int = 500
     batch_size: int = 32
@@ -141,18 +149,25 @@ CPU: dict[str, Recipe] = {
     ),
 }  # fmt: skip
 
+_SHEAF = Recipe(
+    "ogbl", 2, 128, dropout=0.5, lr=0.005, epochs=200, batch_size=65536, clip_grad=1.0, model="sheaf",
+    predictor_layers=2, method="SheafRecommender",
+    note=f"{_OURS}: neither code nor settings were published with the sheaf recommender's claim on ogbl-ddi",
+)  # fmt: skip
+
 PRESETS = ("published", "cpu")
 
 
-def recipe_for(dataset: str, preset: str = "published") -> Recipe:
+def recipe_for(dataset: str, preset: str = "published", model: ModelName = "deepergcn") -> Recipe:
     """The settings for a data set: its own if it has some, else those for its kind of labels.
 
     Args:
         dataset: a name that begins with ``ogbn-``, ``ogbl-`` or ``ogbg-``.
         preset: ``"published"``, or ``"cpu"``: smaller networks that train in minutes, under a name of their own.
+        model: ``"deepergcn"``, or ``"sheaf"`` (link sets).
 
     Raises:
-        ValueError: if the name has no such prefix, or there is no such preset for it.
+        ValueError: if the name has no such prefix, or there is no such preset or model for it.
 
     Example:
         >>> recipe_for("ogbg-molhiv").num_layers, recipe_for("ogbn-mine").note
@@ -161,6 +176,12 @@ def recipe_for(dataset: str, preset: str = "published") -> Recipe:
     prefix = dataset.split("-")[0]
     if prefix not in LEVELS or "-" not in dataset:
         raise ValueError(f"dataset: got '{dataset}', expected a name like {near(dataset, [*PUBLISHED, 'ogbl-ddi'])}")
+    if model not in ("deepergcn", "sheaf"):
+        raise ValueError(f"model: got '{model}', expected deepergcn or sheaf")
+    if model == "sheaf":
+        if prefix != "ogbl" or preset != "published":
+            raise ValueError(f"model: got 'sheaf' for '{dataset}', preset '{preset}', expected a link set without one")
+        return replace(_SHEAF, dataset=dataset)
     if preset == "cpu":
         if dataset not in CPU:
             raise ValueError(f"preset: got 'cpu' for '{dataset}', which exists for {', '.join(CPU)}")

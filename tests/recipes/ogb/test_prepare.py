@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -107,3 +108,18 @@ def test_what_is_refused(changes, message):
     described = {"name": "ogbg-other", "meta_info": {}, "task_type": "regression", "num_tasks": 1, "num_classes": -1}
     with pytest.raises(ValueError, match=message):
         prepare(SimpleNamespace(**(described | changes)), recipe_for("ogbg-other"))
+
+
+@pytest.mark.parametrize("features", [None, 5, 8])
+def test_a_sheaf_recommender_embeds_nodes_with_or_without_features(ogb_sets, features):
+    name, root = ogb_sets["link"]
+    dataset = load(name, root)
+    nodes = dataset[0].num_nodes
+    dataset._data.x = None if features is None else torch.randn(nodes, features)
+    recipe = replace(recipe_for(name, model="sheaf"), hidden_channels=8, num_layers=2, stalk_dim=2, maps="general")
+    prepared = prepare(dataset, recipe)
+    model = prepared.build()
+    assert (model.embedding is None) == (features is not None)
+    z = model.encode(prepared.data.x, prepared.data.edge_index)
+    assert z.shape == (nodes, 24)
+    assert model.decode(z, torch.tensor([[0], [1]])).shape == (1,)

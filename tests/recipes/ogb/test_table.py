@@ -68,3 +68,14 @@ def test_the_cpu_preset_has_a_name_of_its_own_and_says_what_differs():
 def test_errors(dataset, preset, message):
     with pytest.raises(ValueError, match=message):
         recipe_for(dataset, preset)
+
+
+def test_the_sheaf_recommender_is_for_link_sets():
+    recipe = recipe_for("ogbl-ddi", model="sheaf")
+    assert (recipe.model, recipe.dataset, recipe.level) == ("sheaf", "ogbl-ddi", "link")
+    assert "ours" in recipe.note
+    assert recipe.method != recipe_for("ogbl-ddi").method
+    with pytest.raises(ValueError, match="model: got 'sheaf' for 'ogbn-arxiv'"):
+        recipe_for("ogbn-arxiv", model="sheaf")
+    with pytest.raises(ValueError, match="model: got 'nsd', expected deepergcn or sheaf"):
+        recipe_for("ogbl-ddi", model="nsd")  # type: ignore[arg-type]
