@@ -232,12 +232,13 @@ register(
     kind="aggr",
 )
 
-# Folded over trees: what a learned operator gives depends on the order of its rows, unless they are sorted.
+# Folds: what a learned operator gives depends on the order of its rows, unless they are sorted.
 _LCM = "graphkit.nn:LCMAggregation"
-_RAGGED = {"compile": "how many levels a tree has is in the data"}
-_ORDER = "the operator is not associative: the order of the rows counts"
+_RAGGED = {"compile": "how many steps a fold takes is in the data"}
+_ORDER = "nothing makes it associative: the order of the rows counts"
 _ORDERED = {**_RAGGED, "edge_permutation": _ORDER, "self_loops": _ORDER, "multi_edges": _ORDER}
-register("LCMAggregation", _LCM, args=(8, 6), kind="aggr", lacks=_ORDERED)
+for _name in ("LCMAggregation", "GRUAggregation", "LSTMAggregation"):
+    register(_name, f"graphkit.nn:{_name}", args=(8, 6), kind="aggr", lacks=_ORDERED)
 register(
     "LCMAggregation/sorted",
     _LCM,

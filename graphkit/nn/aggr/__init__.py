@@ -6,6 +6,7 @@ from graphkit.nn.aggr.lcm import LCMAggregation
 from graphkit.nn.aggr.monoid import MonoidAggregation, order_sensitivity
 from graphkit.nn.aggr.monoids import BinaryOperator
 from graphkit.nn.aggr.powermean import PowerMeanAggregation
+from graphkit.nn.aggr.recurrent import GRUAggregation, LSTMAggregation
 from graphkit.nn.aggr.resolver import pyg_resolves_ours, resolve_aggregation
 from graphkit.nn.aggr.softmax import SoftmaxAggregation
 
@@ -13,7 +14,9 @@ __all__ = [
     "BinaryOperator",
     "DegreeScaledAggregation",
     "FusableAggregation",
+    "GRUAggregation",
     "LCMAggregation",
+    "LSTMAggregation",
     "MonoidAggregation",
     "PowerMeanAggregation",
     "SoftmaxAggregation",

@@ -14,6 +14,7 @@ from torch_geometric.nn.resolver import aggregation_resolver
 from graphkit.nn.aggr.degree import DegreeScaledAggregation
 from graphkit.nn.aggr.lcm import LCMAggregation
 from graphkit.nn.aggr.powermean import PowerMeanAggregation
+from graphkit.nn.aggr.recurrent import GRUAggregation, LSTMAggregation
 from graphkit.nn.aggr.softmax import SoftmaxAggregation
 
 Aggr: TypeAlias = str | Aggregation | Sequence[str | Aggregation] | None
@@ -29,6 +30,8 @@ _NAMES = {
     "powermeansum": ("power", False, True),
     "powersum": ("power", False, True),
 }
+
+_LEARNED: dict[str, type[Aggregation]] = {"lcm": LCMAggregation, "gru": GRUAggregation, "lstm": LSTMAggregation}
 
 
 def resolve_aggregation(
@@ -48,8 +51,8 @@ def resolve_aggregation(
     Args:
         aggr: a module (returned as it is), a list (PyG's ``MultiAggregation`` of its members, each with the
             parameters below), or a name: ``"softmax"``, ``"softmax_sg"`` (weights constant in backward),
-            ``"softmax_sum"``, ``"softmax_sum_sg"``, ``"powermean"`` (``"power"``), ``"power_sum"``, ``"lcm"``, or
-            any that PyG knows. Case, ``_``, ``-`` and the suffix "Aggregation" do not matter.
+            ``"softmax_sum"``, ``"softmax_sum_sg"``, ``"powermean"`` (``"power"``), ``"power_sum"``, ``"lcm"``,
+            ``"gru"``, ``"lstm"``, or any that PyG knows. Case, ``_``, ``-`` and the suffix "Aggregation" do not matter.
         t: temperature of the softmax family.
         learn_t: learn it.
         p: power of the power means.
@@ -75,8 +78,8 @@ def resolve_aggregation(
     if not isinstance(aggr, str):
         return aggr
     name = aggr.lower().replace("_", "").replace("-", "").replace(" ", "").removesuffix("aggregation")
-    if name == "lcm":
-        return LCMAggregation(**given)
+    if name in _LEARNED:
+        return _LEARNED[name](**given)
     if name not in _NAMES:
         return aggregation_resolver(aggr, **given)
     family, semi_grad, scaled = _NAMES[name]
@@ -92,7 +95,7 @@ def resolve_aggregation(
 @contextmanager
 def pyg_resolves_ours() -> Iterator[None]:
     """Inside the block, PyG's own layers find graphkit's classes under the names that both libraries have: ``"lcm"``,
-    ``"softmax"``, ``"powermean"``.
+    ``"gru"``, ``"lstm"``, ``"softmax"``, ``"powermean"``.
 
     PyG takes an aggregation's name for a class in ``torch_geometric.nn.aggr``; that is where ours stand meanwhile.
     graphkit never does this by itself. A layer made in the block keeps its aggregation; an instance,
@@ -105,7 +108,7 @@ def pyg_resolves_ours() -> Iterator[None]:
         >>> type(conv.aggr_module).__module__
         'graphkit.nn.aggr.lcm'
     """
-    ours = (LCMAggregation, PowerMeanAggregation, SoftmaxAggregation)
+    ours = (*_LEARNED.values(), PowerMeanAggregation, SoftmaxAggregation)
     theirs = {cls.__name__: getattr(torch_geometric.nn.aggr, cls.__name__) for cls in ours}
     try:
         for cls in ours:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from torch_geometric.nn import LCMAggregation as PyGLCM
-from torch_geometric.nn import LSTMAggregation, MeanAggregation, MultiAggregation, SAGEConv, SumAggregation
+from torch_geometric.nn import MeanAggregation, MLPAggregation, MultiAggregation, SAGEConv, SumAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from graphkit.nn import (
@@ -70,9 +70,11 @@ def test_arguments_win_over_parameters():
 
 def test_the_rest_is_pyg():
     assert type(resolve_aggregation("add")) is SumAggregation
-    lstm = resolve_aggregation("lstm", aggr_kwargs={"in_channels": 4, "out_channels": 4})
-    assert isinstance(lstm, LSTMAggregation)
-    assert resolve_aggregation(lstm) is lstm
+    mlp = resolve_aggregation(
+        "mlp", aggr_kwargs={"in_channels": 4, "out_channels": 4, "max_num_elements": 3, "num_layers": 1}
+    )
+    assert isinstance(mlp, MLPAggregation)
+    assert resolve_aggregation(mlp) is mlp
     assert resolve_aggregation(None) is None
     with pytest.raises(ValueError, match="Could not resolve"):
         resolve_aggregation("no such thing")
