@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,11 @@ def _sheaf(maps: Family | None, job: Job) -> tuple[Outcome, ...]:
     )
 
 
+def _every_family(job: Job) -> tuple[Outcome, ...]:
+    share = None if job.minutes is None else job.minutes / len(_NAMES)
+    return tuple(outcome for maps in _NAMES for outcome in _sheaf(maps, replace(job, minutes=share)))
+
+
 def _caveats(recipe: SheafRecipe, maps: Family | None, job: Job) -> list[str]:
     """How the experiment differs from the one with a published score."""
     caveats = [recipe.note] if recipe.note else []
@@ -79,9 +84,13 @@ def _open(dataset: str, options: ReproduceOptions) -> object:
     return open_dataset(dataset, options.root, options.download)
 
 
-def _method(maps: Family | None) -> Method:
-    return Method(tuple(RECIPES), partial(_sheaf, maps), runs=_SPLITS, open=_open)
+def _method(run: Callable[[Job], tuple[Outcome, ...]]) -> Method:
+    return Method(tuple(RECIPES), run, runs=_SPLITS, open=_open)
 
 
-METHODS: Mapping[str, Method] = {"sheaf": _method(None), **{f"sheaf-{maps}": _method(maps) for maps in _NAMES}}
-"""``sheaf``: each set with the maps that its published script trains; ``sheaf-MAPS``: all sets with these."""
+METHODS: Mapping[str, Method] = {
+    "sheaf": _method(partial(_sheaf, None)),
+    **{f"sheaf-{maps}": _method(partial(_sheaf, maps)) for maps in _NAMES},
+    "sheaf-all": _method(_every_family),
+}
+"""``sheaf``: the maps of each set's published script; ``sheaf-MAPS``: these; ``sheaf-all``: the whole table."""

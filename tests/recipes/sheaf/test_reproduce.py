@@ -56,6 +56,19 @@ def test_without_a_data_set_the_whole_table(
     assert any(line.startswith("not run: film: dataset") and "raw files are missing" in line for line in absent)
 
 
+def test_every_family_on_a_set(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("sheaf-all", "--dataset", "texas", "--runs", "1", "--budget", "5")
+    out = " ".join(reproduce(capsys, real_data, tmp_path, *arguments).split())
+    for name, (mean, std) in {
+        "Diag-NSD": SCORES["diagonal", "texas"],
+        "O(d)-NSD": SCORES["bundle", "texas"],
+        "Gen-NSD": SCORES["general", "texas"],
+        "Conn-NSD": SCORES["connection", "texas"],
+    }.items():
+        assert f"{name} on texas published measured test accuracy {mean / 100:.4f} ± {std / 100:.4f} 0." in out
+    assert "identity maps on texas published measured test accuracy none 0." in out
+
+
 def test_no_data_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["reproduce", "sheaf", "--root", str(tmp_path)]) == 2
     said = capsys.readouterr().err
@@ -64,7 +77,7 @@ def test_no_data_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_sheaves_run_on_every_split_unless_told_otherwise() -> None:
-    families = ("diagonal", "bundle", "general", "connection", "identity")
+    families = ("diagonal", "bundle", "general", "connection", "identity", "all")
     for name in ("sheaf", *(f"sheaf-{maps}" for maps in families)):
         assert METHODS[name].runs == 10
         assert METHODS[name].default is None
