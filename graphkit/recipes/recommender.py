@@ -60,8 +60,8 @@ class RecommenderRecipe:
     lr: float = 0.005
     l2: float = 0.01
     batch_size: int = 4096
-    epochs: int = 150
-    patience: int = 15
+    epochs: int = 100
+    patience: int = 10
 
     def build(self, num_nodes: int) -> nn.Module:
         """A fresh model."""
@@ -77,9 +77,12 @@ class RecommenderRecipe:
         )
 
 
+# The best by validation F1@10 of seed 0, of ten settings for the sheaf (1 to 3 layers, learning rate 0.001 to 0.005, l2
+# 0.01 to 1, step 0.5 and 1, stalks of 1 and 4; 0.123 with the published rate 0.001 and l2 1, 0.162 with these) and of
+# eight for LightGCN (1 to 3 layers, learning rate 0.005 and 0.01, l2 0.0003 to 0.1; 0.194).
 RECIPES = (
-    RecommenderRecipe("Sheaf4Rec", "sheaf"),
-    RecommenderRecipe("LightGCN", "lightgcn"),
+    RecommenderRecipe("Sheaf4Rec", "sheaf", lr=0.002, l2=0.3),
+    RecommenderRecipe("LightGCN", "lightgcn", lr=0.01, l2=0.001),
 )
 _NOTE = "settings are ours, as there are no published ones for this set: chosen for each model on validation F1@10"
 
