@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.harness import machine
 from benchmarks.layers import layer_table
+from benchmarks.lcm import lcm_table
 from benchmarks.operators import operator_table
 from benchmarks.sampling import sampling_table
 from benchmarks.training import training_table
@@ -32,6 +33,7 @@ TABLES: dict[str, tuple[str, Callable[[Namespace], list[str]]]] = {
         "Sampling",
         lambda args: sampling_table(args.nodes, args.edges, args.rounds, args.graphs, args.threads),
     ),
+    "lcm": ("Learned aggregations", lambda args: lcm_table(args.rounds)),
     "training": ("Training", lambda args: training_table(args.rounds)),
 }
 
