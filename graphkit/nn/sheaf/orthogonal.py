@@ -36,16 +36,20 @@ def householder(theta: Tensor, stalk_dim: int) -> Tensor:
         tensor([[-1.,  0.],
                 [ 0., -1.]])
     """
-    eye = torch.eye(stalk_dim, dtype=theta.dtype, device=theta.device)
-    vectors = strictly_lower(theta, stalk_dim) + eye
-    q = eye.expand_as(vectors)
+    # [row, column, ...]: with the matrices last, every step is over long rows of numbers, not over d of them.
+    rows, columns = torch.tril_indices(stalk_dim, stalk_dim, -1, device=theta.device)
+    eye = torch.eye(stalk_dim, dtype=theta.dtype, device=theta.device).view(-1, *[1] * (theta.dim() - 1))
+    flat = eye.expand(-1, *theta.shape[:-1]).index_copy(0, rows * stalk_dim + columns, theta.movedim(-1, 0))
+    vectors, q = (m.unflatten(0, (stalk_dim, stalk_dim)) for m in (flat, eye))
     for j in range(stalk_dim - 1):
         # By its largest entry first: the square of a large parameter would overflow.
-        v = vectors[..., j]
-        v = v / v.detach().abs().amax(-1, keepdim=True)
-        image = v if j == 0 else (q @ v[..., None]).squeeze(-1)
-        q = q - (image * (2 / v.square().sum(-1, keepdim=True)))[..., None] * v[..., None, :]
-    return q * (1 - 2 * eye[-1])  # v_d has no parameters: the last reflection is a change of sign
+        v = vectors[:, j]
+        v = v / v.detach().abs().amax(0)
+        image = v if j == 0 else (q * v).sum(1)
+        q = q - (image * (2 / v.square().sum(0)))[:, None] * v
+    # v_d has no parameters: the last reflection is a change of sign.
+    q = q.expand_as(vectors)
+    return torch.cat([q[:, :-1], -q[:, -1:]], 1).movedim((0, 1), (-2, -1)).contiguous()
 
 
 def cayley(theta: Tensor, stalk_dim: int) -> Tensor:
