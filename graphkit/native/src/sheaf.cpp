@@ -1,14 +1,16 @@
-// The sheaf Laplacian and its gradient: per node, one pass over its edges, maps and stalk rows in registers.
+// The sheaf Laplacian and its degree: per node, one pass over its edges, maps and stalk rows in registers.
 //
 //     out_u = sum_v w F_u^T y,  y = F_u x_u - F_v x_v                  (self-adjoint)
-//     dF_u = w (g x_u^T + y G_u^T),  dw = <g, y> / 2,  g = F_u G_u - F_v G_v
 //
-// Every edge of a node writes its own map's gradient, so nothing is shared between rows; y and g are recomputed at
-// the other end.  Diagonal maps of more than kMaxStalk rows are taken in pieces, which do not interact.
+// Diagonal maps of more than kMaxStalk rows are taken in pieces, which do not interact.  The gradients to the maps are in
+// sheaf_maps.cpp.
 #include "sheaf_edges.h"
 
 namespace graphkit {
 namespace GK_ISA {
+
+void sheaf_map_gradient(const SheafArgs& args);
+
 namespace {
 
 template <class R, int D, bool kDiagonal> struct Apply {
@@ -50,85 +52,6 @@ template <class R, int D, bool kDiagonal> struct Apply {
     GK_NOINLINE void finish(const State<Tile>& state, const Tile& tile, int64_t row, int64_t, int64_t,
                             const Local<R>&) const {
         for (int v = 0; v < Tile::vectors; ++v) edges.store(tile, v, out, row, state.sum[v]);
-    }
-};
-
-template <class R, int D, bool kDiagonal> struct Backward {
-    using Real = R;
-    static constexpr int entries = kDiagonal ? D : D * D;
-    template <class Tile> struct State {
-        Vec<R> gx[Tile::vectors][D];
-    };
-    Edges<R, D, kDiagonal> edges;
-    const R* x;
-    const R* grad;
-    R* gx;
-    R* gmaps;
-    R* gweight;
-    bool first_piece;  // of the stalk
-
-    template <class Tile>
-    GK_NOINLINE void accumulate(State<Tile>& state, const Tile& tile, int64_t row, int64_t begin, int64_t end,
-                                const Local<R>&) const {
-        for (int v = 0; v < Tile::vectors; ++v)
-            for (int i = 0; i < D; ++i) state.gx[v][i] = Vec<R>{};
-        const bool first = tile.first_of_row();
-        for (int64_t k = begin; k < end; ++k) {
-            R* to = gmaps + edges.perm[k] * edges.map_stride;
-            if (!edges.counts(k)) {
-                for (int i = 0; i < entries; ++i) to[i] = 0;
-                if (gweight != nullptr) gweight[edges.perm[k]] = 0;
-                continue;
-            }
-            const R *own = edges.own(k), *other = edges.other(k);
-            const R w = edges.weight_of(k);
-            Vec<R> product[entries] = {}, energy = {};
-            for (int v = 0; v < Tile::vectors; ++v) {
-                edges.prefetch(tile, v, k, x);
-                edges.prefetch(tile, v, k, grad);
-                Vec<R> here[D], there[D], y[D], g_here[D], g[D];
-                edges.load(tile, v, x, row, here);
-                edges.load(tile, v, x, edges.index[k], there);
-                edges.coboundary(own, other, here, there, y);
-                edges.load(tile, v, grad, row, g_here);
-                edges.load(tile, v, grad, edges.index[k], there);
-                edges.coboundary(own, other, g_here, there, g);
-                Vec<R> weighted[D];
-                GK_UNROLL for (int i = 0; i < D; ++i) weighted[i] = w * g[i];
-                edges.add_transposed(own, weighted, state.gx[v]);
-                GK_UNROLL for (int i = 0; i < D; ++i) {  // lanes that the vector before has summed count 0
-                    y[i] = tile.fresh(v, y[i]);
-                    g[i] = tile.fresh(v, g[i]);
-                    energy += g[i] * y[i];
-                }
-                GK_UNROLL for (int i = 0; i < D; ++i) {
-                    if constexpr (kDiagonal) {
-                        product[i] += g[i] * here[i] + y[i] * g_here[i];
-                    } else {
-                        GK_UNROLL for (int j = 0; j < D; ++j)
-                            product[i * D + j] += g[i] * here[j] + y[i] * g_here[j];
-                    }
-                }
-            }
-            GK_UNROLL for (int i = 0; i < entries; ++i) {
-                const R value = w * sum_lanes<R>(product[i]);
-                to[i] = first ? value : to[i] + value;
-            }
-            if (gweight != nullptr) {
-                R* at = gweight + edges.perm[k];
-                const R value = sum_lanes<R>(energy) / 2;
-                *at = first && first_piece ? value : *at + value;
-            }
-        }
-    }
-    template <class Tile> GK_NOINLINE void combine(State<Tile>& state, const State<Tile>& other, const Tile&) const {
-        for (int v = 0; v < Tile::vectors; ++v)
-            for (int i = 0; i < D; ++i) state.gx[v][i] += other.gx[v][i];
-    }
-    template <class Tile>
-    GK_NOINLINE void finish(const State<Tile>& state, const Tile& tile, int64_t row, int64_t, int64_t,
-                            const Local<R>&) const {
-        for (int v = 0; v < Tile::vectors; ++v) edges.store(tile, v, gx, row, state.gx[v]);
     }
 };
 
@@ -213,30 +136,26 @@ void degree_backward(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges,
     });
 }
 
-int run_laplacian(const SheafArgs& args) {
+// x -> L x, from and to these tables of stalks.
+void apply(const SheafArgs& args, const void* x, void* out) {
     for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
         using R = decltype(real);
         const Edges<R, stalk(), diagonal()> edges(args, offset);
         const int64_t first = offset * args.channels;
-        run_rows(Apply<R, stalk(), diagonal()>{edges, static_cast<const R*>(args.x) + first,
-                                               static_cast<R*>(args.result0) + first},
+        run_rows(Apply<R, stalk(), diagonal()>{edges, static_cast<const R*>(x) + first, static_cast<R*>(out) + first},
                  row_args(args), static_cast<R*>(nullptr));
     });
+}
+
+int run_laplacian(const SheafArgs& args) {
+    apply(args, args.x, args.result0);
     return Status::ok;
 }
 
+// The operator is its own adjoint.
 int run_laplacian_backward(const SheafArgs& args) {
-    for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
-        using R = decltype(real);
-        const Edges<R, stalk(), diagonal()> edges(args, offset);
-        const int64_t first = offset * args.channels;
-        run_rows(Backward<R, stalk(), diagonal()>{edges, static_cast<const R*>(args.x) + first,
-                                                  static_cast<const R*>(args.grad) + first,
-                                                  static_cast<R*>(args.result0) + first,
-                                                  static_cast<R*>(args.result1) + offset,
-                                                  static_cast<R*>(args.result2), offset == 0},
-                 row_args(args), static_cast<R*>(nullptr));
-    });
+    apply(args, args.grad, args.result0);
+    sheaf_map_gradient(args);
     return Status::ok;
 }
 

@@ -52,6 +52,18 @@ template <class R, int D, bool kDiagonal> struct Edges {
         GK_UNROLL for (int i = 0; i < D; ++i) __builtin_prefetch(row + i * channels);
     }
 
+    // The rows of both tables of the node at the other end of an edge to come, if it is not the lesser one.
+    GK_INLINE void prefetch_nodes(int64_t k, int64_t row, const R* x, const R* grad) const {
+        if (k + kMapPrefetch >= count || index[k + kMapPrefetch] < row) return;
+        prefetch_map(k);
+        const int64_t at = index[k + kMapPrefetch] * node_stride;
+        const int64_t bytes = D * channels * int64_t(sizeof(R));
+        for (int64_t line = 0; line < bytes; line += 64) {
+            __builtin_prefetch(reinterpret_cast<const char*>(x + at) + line);
+            __builtin_prefetch(reinterpret_cast<const char*>(grad + at) + line);
+        }
+    }
+
     template <class Tile>
     GK_INLINE void load(const Tile& tile, int v, const R* x, int64_t node, Vec<R> (&to)[D]) const {
         GK_UNROLL for (int i = 0; i < D; ++i) to[i] = tile.load(x + node * node_stride + i * channels, v);
