@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import shorten
 
 from graphkit.recipes import recommender
+from graphkit.recipes.lcm import reproduce as lcm
 from graphkit.recipes.method import Job, Method, Outcome, ReproduceOptions, Say
 from graphkit.recipes.ogb import reproduce as ogb
 from graphkit.recipes.ogb.table import near
@@ -17,6 +18,7 @@ METHODS: Mapping[str, Method] = {
     **ogb.METHODS,
     **sheaf.METHODS,
     **recommender.METHODS,
+    **lcm.METHODS,
 }
 
 

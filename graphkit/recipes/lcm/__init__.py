@@ -1,0 +1,1 @@
+"""Learnable commutative monoids: the second minimum of a multiset of numbers."""

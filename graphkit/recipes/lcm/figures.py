@@ -1,0 +1,59 @@
+"""Accuracy against the size of the sets that an aggregation has to read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+# Learned ones strong, fixed ones grey; distinguishable to the colour-blind.
+_STYLES = {
+    "GRU": ("#1b7837", "--"),
+    "Binary-GRU-Assoc": ("#2166ac", "-"),
+    "Binary-GRU": ("#e08214", "-"),
+    "PNA": ("#444444", ":"),
+    "Max": ("#777777", "-."),
+    "Sum": ("#aaaaaa", "-."),
+}
+
+
+def draw_accuracy(
+    curves: Mapping[str, Sequence[Mapping[str | int, float]]], seen: tuple[int, int], path: str | os.PathLike[str]
+) -> Path:
+    """One line per aggregation, a band over its runs, the sizes seen in training shaded.
+
+    Args:
+        curves: per aggregation and run, accuracy by size; ``"seen"`` stands for sizes as in training.
+        seen: smallest and largest size in training.
+        path: where to save; folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: if matplotlib is missing.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.axvspan(*seen, color="#2166ac", alpha=0.08, linewidth=0)
+    axes.annotate("sizes seen in training", (seen[0], 1.02), fontsize=8, color="#2166ac")
+    for name, runs in curves.items():
+        sizes = [sum(seen) / 2 if size == "seen" else float(size) for size in runs[0]]
+        scores = np.array([list(run.values()) for run in runs])
+        color, style = _STYLES.get(name, ("black", "-"))
+        axes.fill_between(sizes, scores.min(0), scores.max(0), color=color, alpha=0.15, linewidth=0)
+        axes.plot(sizes, scores.mean(0), style, color=color, marker="o", markersize=3, label=name)
+    axes.set(xlabel="size of the multiset", ylabel="second minimum right (all bits)", ylim=(0, 1.08))
+    axes.legend(frameon=False, fontsize=8)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path
