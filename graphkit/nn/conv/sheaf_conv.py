@@ -19,6 +19,10 @@ from graphkit.nn.dropout import dropout
 from graphkit.nn.sheaf import Family, LearnerName, MakeLearner, Sheaf, make_maps, symmetric
 from graphkit.ops.blocks import block_apply
 
+# Up to this width of stalks one product with the Kronecker product of both weights beats two of their own sizes, of
+# which that with the d x d weight is slow and copies.
+_KRONECKER = 192
+
 
 class SheafConv(FusedMessagePassing):
     r"""A step of diffusion on a learned sheaf, the layer of `"Neural Sheaf Diffusion"
@@ -206,10 +210,7 @@ class SheafConv(FusedMessagePassing):
 
     def diffuse(self, h: Tensor, graph: Graph, sheaf: Sheaf) -> Tensor:
         r""":math:`\sigma(L_F (I \otimes W_1) H W_2^T)` of stalks ``[N, d, H]``, on a graph with all its reverses."""
-        if self.left_weight is not None:
-            h = F.linear(h.transpose(1, 2), self.left_weight).transpose(1, 2)
-        if self.right_weight is not None:
-            h = F.linear(h, self.right_weight)
+        h = self._mix(h)
         maps, fixed = sheaf.maps, self._fixed_maps(graph, sheaf.maps.dtype)
         apart = fixed is not None and (maps.dim() == 3 or sheaf.weight is not None or self._raw_fixed_rows())
         if fixed is not None and not apart:
@@ -219,6 +220,16 @@ class SheafConv(FusedMessagePassing):
             normalized = False if self._raw_fixed_rows() else self.normalized
             learned = torch.cat([learned, self._laplacian(h[:, self.stalk_dim :], graph, Sheaf(fixed), normalized)], 1)
         return self.act(learned)
+
+    def _mix(self, h: Tensor) -> Tensor:
+        r""":math:`(I \otimes W_1) H W_2^T` of stalks ``[N, d, H]``."""
+        left, right = self.left_weight, self.right_weight
+        if left is not None and self.rows * self.stalk_channels <= _KRONECKER:
+            eye = torch.eye(self.stalk_channels, dtype=h.dtype, device=h.device) if right is None else right
+            return F.linear(h.flatten(1), torch.kron(left, eye)).view_as(h)
+        if left is not None:
+            h = F.linear(h.transpose(1, 2), left).transpose(1, 2)
+        return h if right is None else F.linear(h, right)
 
     def _stalks(self, x: Tensor, edge_index: Any) -> tuple[Tensor, Graph]:
         if not isinstance(x, Tensor) or x.dim() != 2:
