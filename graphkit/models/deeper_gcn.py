@@ -15,9 +15,10 @@ from graphkit.graph import Graph, as_graph
 from graphkit.nn.conv.base import edge_features
 from graphkit.nn.conv.gen_conv import GENConv
 from graphkit.nn.deepgcn import checkpointed
-from graphkit.nn.dropout import dropout, relu_dropout
+from graphkit.nn.dropout import dropout
 from graphkit.nn.encoder import EncoderSpec, build_encoder
 from graphkit.nn.norm import build_norm
+from graphkit.nn.norm_dropout import norm_dropout
 from graphkit.nn.reversible import GroupAddRev
 
 
@@ -231,7 +232,7 @@ class DeeperGCN(nn.Module):
             h = h + virtual.index_select(0, groups.edge_index[1])
         h = self._conv(0, h, graph, edge_attr)
         for layer in range(1, len(self.convs)):
-            u = relu_dropout(self.norms[layer - 1](h), self.dropout, self.training)
+            u = norm_dropout(self.norms[layer - 1], h, self.dropout, self.training)
             if virtual is not None and groups is not None:
                 total = ops.gather_reduce(u, groups, reduce="sum") + virtual
                 virtual = self._drop(self.virtual_node_mlps[layer - 1](total))
@@ -246,8 +247,7 @@ class DeeperGCN(nn.Module):
         return self._finish(h)
 
     def _finish(self, h: Tensor) -> Tensor:
-        h = self.norms[-1](h)
-        return self._drop(h) if self.task == "graph" else relu_dropout(h, self.dropout, self.training)
+        return norm_dropout(self.norms[-1], h, self.dropout, self.training, relu=self.task != "graph")
 
     def _post_activation(self, h: Tensor, graph: Graph, edge_attr: Tensor | None) -> Tensor:
         for layer, norm in enumerate(self.norms):

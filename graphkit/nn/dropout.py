@@ -11,7 +11,9 @@ from torch import Tensor
 from graphkit.native.dropout import dropout as native_dropout
 from graphkit.native.dropout import dropout_available
 
-_LEVELS = 2**16
+LEVELS = 2**16
+"""Values that 16 bits take: what the probability is rounded to."""
+
 # splitmix64, as signed 64-bit numbers
 _STEP, _FIRST, _SECOND = -0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
 
@@ -66,11 +68,25 @@ def _dropout(x: Tensor, p: float, training: bool, relu: bool) -> Tensor:
         raise ValueError(f"p: got {p}, expected a probability between 0 and 1")
     if not training or p == 0:
         return F.relu(x) if relu else x
-    dropped = round(p * _LEVELS)
-    if x.device.type != "cpu" or dropped == _LEVELS or torch.compiler.is_compiling() or not x.is_floating_point():
+    dropped = round(p * LEVELS)
+    if x.device.type != "cpu" or dropped == LEVELS or torch.compiler.is_compiling() or not x.is_floating_point():
         return F.dropout(F.relu(x) if relu else x, p=p, training=True)
-    seed = int(torch.randint(-(2**63), 2**63 - 1, ()))
-    return _HashedDropout.apply(x, seed, dropped, relu)
+    return _HashedDropout.apply(x, draw_seed(), dropped, relu)
+
+
+def draw_seed() -> int:
+    """A seed of a mask, from torch's generator."""
+    return int(torch.randint(-(2**63), 2**63 - 1, ()))
+
+
+def hashed_mask(like: Tensor, seed: int, dropped: int) -> Tensor:
+    """The mask of a seed: 0, or the scale that keeps the expectation.
+
+    Example:
+        >>> hashed_mask(torch.empty(1000), 7, LEVELS // 2).unique().tolist()
+        [0.0, 2.0]
+    """
+    return _masked(torch.ones_like(like), None, seed, dropped)
 
 
 class _HashedDropout(torch.autograd.Function):
@@ -91,10 +107,10 @@ class _HashedDropout(torch.autograd.Function):
 
 
 def _masked(value: Tensor, gate: Tensor | None, seed: int, dropped: int) -> Tensor:
-    scale = _LEVELS / (_LEVELS - dropped)
+    scale = LEVELS / (LEVELS - dropped)
     if value.dtype in (torch.float32, torch.float64) and dropout_available():
         return native_dropout(value, gate, seed % 2**64, dropped, scale)
-    keep = _levels(value.numel(), seed).view(value.shape) >= dropped - _LEVELS // 2
+    keep = _levels(value.numel(), seed).view(value.shape) >= dropped - LEVELS // 2
     if gate is not None:
         keep &= ~(gate <= 0)
     return torch.where(keep, value * scale, torch.zeros((), dtype=value.dtype))
@@ -112,7 +128,7 @@ def _levels(count: int, seed: int) -> Tensor:
     z = (z ^ _shift(z, 27)) * _SECOND
     z = z ^ _shift(z, 31)
     halves = torch.stack([(z >> shift) & 0xFFFF for shift in (0, 16, 32, 48)], dim=-1).view(-1)[:count]
-    return (halves - _LEVELS // 2).to(torch.int16)
+    return (halves - LEVELS // 2).to(torch.int16)
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:

@@ -1,21 +1,11 @@
 // Dropout, with the rectifier before it if asked for, in one pass and without a mask in memory.
-//
-// The mask is a function of (seed, position): word j of the splitmix64 sequence of the seed decides the entries 4 j to
-// 4 j + 3, 16 bits each.  So the backward pass draws it again, and nothing depends on the number of threads.
-#include <cstdint>
-#include <cstring>
+#include "draws.h"
 
 #define GK_EXPORT extern "C" __attribute__((visibility("default")))
 
-#if defined(GRAPHKIT_X86) && defined(__gnu_linux__) && !defined(__clang__)
-#define GK_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define GK_CLONES
-#endif
-
 namespace {
 
-constexpr int64_t kWords = 16, kEntries = 4 * kWords;
+using graphkit::kEntries;
 
 struct DropoutArgs {
     int64_t wide;  // 1: float64, 0: float32
@@ -31,15 +21,8 @@ struct DropoutArgs {
 
 template <class T>
 GK_CLONES void block(const DropoutArgs& args, int64_t begin, int64_t count) {
-    uint64_t words[kWords];
     uint16_t levels[kEntries];
-    for (int64_t j = 0; j < kWords; ++j) {
-        uint64_t z = args.seed + (static_cast<uint64_t>(begin / 4 + j) + 1) * 0x9E3779B97F4A7C15u;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-        words[j] = z ^ (z >> 31);
-    }
-    std::memcpy(levels, words, sizeof words);  // low bits first, as on all the machines we build for
+    graphkit::draw(args.seed, begin, levels);
     const T* value = static_cast<const T*>(args.value) + begin;
     const T* gate = args.gate == nullptr ? nullptr : static_cast<const T*>(args.gate) + begin;
     T* out = static_cast<T*>(args.out) + begin;
