@@ -18,6 +18,7 @@ from benchmarks.layers import layer_table
 from benchmarks.lcm import lcm_table
 from benchmarks.operators import operator_table
 from benchmarks.sampling import sampling_table
+from benchmarks.sheaf import sheaf_table
 from benchmarks.training import training_table
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -33,6 +34,7 @@ TABLES: dict[str, tuple[str, Callable[[Namespace], list[str]]]] = {
         "Sampling",
         lambda args: sampling_table(args.nodes, args.edges, args.rounds, args.graphs, args.threads),
     ),
+    "sheaf": ("Sheaves", lambda args: sheaf_table(args.nodes, args.edges, args.rounds, args.threads)),
     "lcm": ("Learned aggregations", lambda args: lcm_table(args.rounds)),
     "training": ("Training", lambda args: training_table(args.rounds)),
 }

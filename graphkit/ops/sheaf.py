@@ -112,6 +112,9 @@ def sheaf_laplacian(
     if normalizer is None:
         out = _laplacian(z, graph, maps, weight, unpaired)
         _check_finite(out, maps)
+    elif normalizer.dim() == maps.dim() == 2 and normalizer.dtype == maps.dtype and graph.num_edges < z[:, 0].numel():
+        # S L S is the Laplacian of the maps F S: numbers of edges instead of stalks are scaled where they are fewer.
+        out = _laplacian(z, graph, maps * normalizer.index_select(0, graph.edge_index[0]), weight, unpaired)
     else:
         out = block_apply(normalizer, _laplacian(block_apply(normalizer, z), graph, maps, weight, unpaired))
     return out.reshape(x.shape)
