@@ -132,8 +132,11 @@ PUBLISHED: dict[str, Recipe] = {
 _OURS = "settings of ours, there are no published ones"
 DEFAULTS: dict[str, Recipe] = {
     "ogbl-ddi": Recipe(
-        "ogbl-ddi", 2, 256, dropout=0.3, lr=0.005, epochs=200, batch_size=65536, clip_grad=1.0,
-        note=f"{_OURS}: a learnt vector per node is the input",
+        "ogbl-ddi", 2, 128, norm="layer", dropout=0.2, lr=0.005, epochs=200, batch_size=16384, clip_grad=1.0,
+        predictor_layers=2,
+        note=f"{_OURS}: a learnt vector per node is the input; layer norm, as the running statistics of batch norms "
+        "lag too far behind in so few steps (valid Hits@20 0.01 to 0.5 % in the first 68; the same weights with "
+        "the statistics of the graph itself, 2 to 11 %)",
     ),
     "ogbn": Recipe("ogbn", 7, 128, lr=0.005, undirected=True, self_loops=True, edge_encoder="both", note=_OURS),
     "ogbl": Recipe("ogbl", 3, 128, dropout=0.3, lr=0.005, epochs=200, batch_size=65536, clip_grad=1.0, note=_OURS),

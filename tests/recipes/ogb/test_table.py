@@ -79,3 +79,10 @@ def test_the_sheaf_recommender_is_for_link_sets():
         recipe_for("ogbn-arxiv", model="sheaf")
     with pytest.raises(ValueError, match="model: got 'nsd', expected deepergcn or sheaf"):
         recipe_for("ogbl-ddi", model="nsd")  # type: ignore[arg-type]
+
+
+def test_ddi_is_trained_without_running_statistics():
+    recipe = recipe_for("ogbl-ddi")
+    model = _network(recipe, None, None, None, "link")
+    assert not any("running" in name for name, _ in model.named_buffers())
+    assert "running statistics" in recipe.note
