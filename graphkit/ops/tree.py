@@ -1,4 +1,7 @@
-"""Folding rows by a binary operator over balanced trees: O(E) applications, O(log E) depth, no padding."""
+"""Folding rows by a binary operator over balanced trees: O(E) applications, O(log E) depth, no padding.
+
+How many levels there are is in the data, so a compiled function calls these as they are.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ def block_rows(x: Tensor) -> int:
     return max(64, 2**16 // max(math.prod(x.shape[1:]), 1)) if x.device.type == "cpu" else 2**16
 
 
+@torch.compiler.disable
 def tree_reduce(
     x: Tensor,
     graph: Graph,
@@ -56,7 +60,8 @@ def tree_reduce(
     Returns:
         A tensor of the dtype of ``x``. Saved for backward: all rows of the trees, at most ``2 E`` times S, and
         nothing of what ``combine`` writes, which is recomputed block by block. Gradients of rows are written, never
-        accumulated, so they are the same at every run. A second derivative goes through the reference.
+        accumulated, so they are the same at every run with the same number of threads (torch's element-wise operations
+        may differ in the last digit between numbers). A second derivative goes through the reference.
 
     Raises:
         TypeError: if ``graph`` is no :class:`~graphkit.Graph`.
@@ -75,6 +80,7 @@ def tree_reduce(
     return _fill(roots, tree_plan(graph), identity)
 
 
+@torch.compiler.disable
 def tree_rows(
     x: Tensor, graph: Graph, combine: Combine, parameters: Sequence[Tensor] = (), *, order: Tensor | None = None
 ) -> Tensor:
@@ -88,6 +94,7 @@ def tree_rows(
     return _fold(x, graph, combine, parameters, order, whole=True)
 
 
+@torch.compiler.disable
 def tree_roots(rows: Tensor, graph: Graph, *, identity: Tensor | None = None) -> Tensor:
     """The result of :func:`tree_reduce` from that of :func:`tree_rows`: ``[num_rows, *S] -> [num_dst, *S]``."""
     plan = tree_plan(check_graph(graph))

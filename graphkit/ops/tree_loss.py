@@ -34,6 +34,7 @@ class TreeTerms(NamedTuple):
         return (self.total / self.number.clamp(min=1)).sum() / has.sum().clamp(min=1)
 
 
+@torch.compiler.disable
 def tree_associativity(
     rows: Tensor, graph: Graph, combine: Combine, parameters: Sequence[Tensor] = (), *, fraction: float = 1.0
 ) -> TreeTerms:
@@ -82,6 +83,7 @@ def tree_associativity(
     return _per_segment(plan, torch.cat([four, three]), torch.cat(terms), torch.cat(counts))
 
 
+@torch.compiler.disable
 def tree_commutativity(rows: Tensor, graph: Graph, combine: Combine, parameters: Sequence[Tensor] = ()) -> TreeTerms:
     r"""Squared defects of commutativity, :math:`|a \oplus b - b \oplus a|^2`, at every node; arguments as
     :func:`tree_associativity`."""

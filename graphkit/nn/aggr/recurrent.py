@@ -56,6 +56,7 @@ class _RecurrentAggregation(Aggregation):
         with torch.autocast(x.device.type, enabled=False):
             return self._read(rows, graph).to(x.dtype).movedim(0, dim)
 
+    @torch.compiler.disable  # as many steps as the longest group has rows
     def _read(self, x: Tensor, graph: Graph) -> Tensor:
         plan = step_plan(graph)
         wide = accumulator(x.dtype)
