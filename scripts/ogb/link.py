@@ -1,4 +1,4 @@
-"""DeeperGCN on link property prediction of OGB, by default ogbl-ddi.
+"""DeeperGCN, or with `--model sheaf` the sheaf recommender, on link property prediction of OGB, by default ogbl-ddi.
 
 The flags are OGB's and some more; `--help` lists them all.
 

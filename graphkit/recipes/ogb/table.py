@@ -153,7 +153,7 @@ CPU: dict[str, Recipe] = {
 }  # fmt: skip
 
 _SHEAF = Recipe(
-    "ogbl", 2, 128, dropout=0.5, lr=0.005, epochs=200, batch_size=65536, clip_grad=1.0, model="sheaf",
+    "ogbl", 1, 128, dropout=0.2, lr=0.005, epochs=200, batch_size=16384, clip_grad=1.0, model="sheaf",
     predictor_layers=2, method="SheafRecommender",
     note=f"{_OURS}: neither code nor settings were published with the sheaf recommender's claim on ogbl-ddi",
 )  # fmt: skip
