@@ -10,15 +10,10 @@ from torch import Tensor
 
 from graphkit.native import library
 
-__all__ = ["dropout", "dropout_available"]
+__all__ = ["dropout"]
 
 # DropoutArgs of src/dropout.cpp: 5 integers (the seed unsigned), 3 addresses, the scale.
 _pack = struct.Struct("=3qQq3Qd").pack
-
-
-def dropout_available() -> bool:
-    """Whether the loaded library holds the kernel (one compiled before it was written does not)."""
-    return library.available() and hasattr(library.load(), "graphkit_dropout")
 
 
 def dropout(value: Tensor, gate: Tensor | None, seed: int, dropped: int, scale: float) -> Tensor:

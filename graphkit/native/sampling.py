@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graphkit.native import library
 
-__all__ = ["available", "induced", "mark", "partition", "random_walk", "sample_hop", "unmark"]
+__all__ = ["induced", "mark", "partition", "random_walk", "sample_hop", "unmark"]
 
 Form = Iterable[Tensor]
 Edges = tuple[Tensor, Tensor, Tensor]
@@ -27,11 +27,6 @@ _partition = struct.Struct("=5q2QQ11Qq")
 _walk = struct.Struct("=2q2QQ2qQQ")
 _int64 = struct.Struct("=q")
 _MARK, _UNMARK, _COUNT, _FILL, _INDUCED_COUNT, _INDUCED_FILL = range(6)
-
-
-def available() -> bool:
-    """Whether the native library is loaded and holds the samplers (one compiled before they were written does not)."""
-    return library.available() and hasattr(library.load(), "graphkit_sample_hop")
 
 
 def _address(tensor: Tensor | None) -> int:

@@ -20,7 +20,6 @@ __all__ = [
     "block_inverse_sqrt",
     "block_inverse_sqrt_backward",
     "block_outer",
-    "sheaf_available",
     "sheaf_degree",
     "sheaf_degree_backward",
     "sheaf_laplacian",
@@ -33,11 +32,6 @@ MAX_STALK = 5
 # SheafArgs of src/sheaf.h: 9 integers, 11 addresses.
 _pack = struct.Struct("=9q11Q").pack
 _LAPLACIAN, _LAPLACIAN_BACKWARD, _DEGREE, _DEGREE_BACKWARD, _BLOCK_APPLY, _BLOCK_OUTER, _ROOT, _ROOT_BACKWARD = range(8)
-
-
-def sheaf_available() -> bool:
-    """Whether the loaded library holds these kernels (one compiled before they were written does not)."""
-    return library.available() and hasattr(library.load(), "graphkit_sheaf")
 
 
 def _run(

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphkit.native import available
 from graphkit.native.dropout import dropout as native_dropout
-from graphkit.native.dropout import dropout_available
 
 LEVELS = 2**16
 """Values that 16 bits take: what the probability is rounded to."""
@@ -108,7 +108,7 @@ class _HashedDropout(torch.autograd.Function):
 
 def _masked(value: Tensor, gate: Tensor | None, seed: int, dropped: int) -> Tensor:
     scale = LEVELS / (LEVELS - dropped)
-    if value.dtype in (torch.float32, torch.float64) and dropout_available():
+    if value.dtype in (torch.float32, torch.float64) and available():
         return native_dropout(value, gate, seed % 2**64, dropped, scale)
     keep = _levels(value.numel(), seed).view(value.shape) >= dropped - LEVELS // 2
     if gate is not None:

@@ -43,7 +43,7 @@ def block_apply(blocks: Tensor, x: Tensor) -> Tensor:
 def _native_takes(stalk: int) -> bool:
     from graphkit import native
 
-    return native.sheaf_available() and stalk <= native.sheaf.MAX_STALK
+    return native.available() and stalk <= native.sheaf.MAX_STALK
 
 
 def pick(x: Tensor, stalk: int) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from graphkit import native
 from graphkit.graph.sampling import RandomPartition, random_walk, sample_neighbors
-from graphkit.native import sampling
 from tests.graph.sampling.checks import random_graph
 
-pytestmark = pytest.mark.skipif(not sampling.available(), reason="no native samplers")
+pytestmark = pytest.mark.skipif(not native.available(), reason="no native samplers")
 
 
 @pytest.fixture

@@ -59,14 +59,14 @@ def test_any_shape_and_type(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("relu", [False, True])
 def test_the_kernel_and_torch_draw_the_same(relu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not module.dropout_available():
+    if not module.available():
         pytest.skip("the native kernels are not there")
     for size in (0, 1, 63, 64, 65, 1000, 40_001):
         x = torch.randn(size, dtype=torch.float64)
         gate = x if relu else None
         fast = module._masked(x, gate, -(2**62) - 12345, 20_000)
         with monkeypatch.context() as patch:
-            patch.setattr(module, "dropout_available", lambda: False)
+            patch.setattr(module, "available", lambda: False)
             assert module._masked(x, gate, -(2**62) - 12345, 20_000).equal(fast)
 
 

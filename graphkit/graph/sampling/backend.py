@@ -25,9 +25,8 @@ def kernels(backend: str = "auto") -> ModuleType:
 
     if backend == "torch":
         return reference
-    if sampling.available():
+    if library.available():
         return sampling
     if backend == "native":
-        reason = library.why_not() or "the installed library was compiled before the samplers were written"
-        raise RuntimeError(f"graphkit's native samplers are not available ({reason}); reinstall graphkit")
+        raise RuntimeError(f"graphkit's native samplers are not available ({library.why_not()}); reinstall graphkit")
     return reference

@@ -6,9 +6,9 @@
 
 #include <cstdint>
 
-// Increase whenever Args, an enumeration below or the meaning of a function changes; library.py refuses a
-// library that reports another number.
-#define GRAPHKIT_NATIVE_ABI 1
+// Increase whenever Args, an enumeration below or the meaning of a function changes, or a function is added;
+// library.py refuses a library that reports another number.
+#define GRAPHKIT_NATIVE_ABI 2
 
 namespace graphkit {
 

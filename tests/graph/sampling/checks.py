@@ -11,13 +11,12 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from graphkit import Graph
+from graphkit import Graph, native
 from graphkit.graph.sampling import NeighborSample
-from graphkit.native import sampling
 
 #: Both implementations of the samplers; the native one where it is installed.
 BACKENDS = [
-    pytest.param("native", marks=pytest.mark.skipif(not sampling.available(), reason="no native samplers")),
+    pytest.param("native", marks=pytest.mark.skipif(not native.available(), reason="no native samplers")),
     "torch",
 ]
 
