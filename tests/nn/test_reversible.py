@@ -271,25 +271,21 @@ def test_a_convolution_must_do_the_same_each_time(data):
 
 
 def live_tensors():
-    """Strided ones: sparse tensors, which other tests may have left alive, have no storage to count."""
-    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
-    return [tensor for tensor in tensors if tensor.layout == torch.strided]
+    gc.collect()
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
 
 
 def kept_numbers(module, x, *args):
     """Numbers alive after a forward pass that were not before: python's tensors and those that autograd holds."""
     held: list[int] = []
 
-    def count():
-        gc.collect()
-        return sum({t.untyped_storage().data_ptr(): t.numel() for t in live_tensors()}.values())
-
-    before = count()
+    before = live_tensors()  # also what other tests left: held, so that no new tensor gets an old one's id
+    known = {id(tensor) for tensor in before}
     with torch.autograd.graph.saved_tensors_hooks(lambda t: held.append(t.numel()) or t, lambda t: t):
         out = module(x, *args)
-    after = count()
+    new = [tensor for tensor in live_tensors() if id(tensor) not in known]
     assert out.requires_grad
-    return sum(held) + after - before
+    return sum(held) + sum({t.untyped_storage().data_ptr(): t.numel() for t in new}.values())
 
 
 def test_memory_does_not_grow_with_depth(data):

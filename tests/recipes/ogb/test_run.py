@@ -86,7 +86,7 @@ def test_fast_dev_run(ogb_sets, kind, tmp_path):
 def test_random_parts(ogb_sets, tmp_path, monkeypatch):
     """As on ogbn-proteins: several steps per epoch, and predictions from parts."""
     original = run_module.recipe_for
-    changed = lambda name, preset: replace(original(name, preset), parts=4, eval_parts=2)  # noqa: E731
+    changed = lambda *given: replace(original(*given), parts=4, eval_parts=2)  # noqa: E731
     monkeypatch.setattr(run_module, "recipe_for", changed)
     report, _ = run(options(ogb_sets, "multilabel", tmp_path, epochs=15, runs=1, dropout=0.1))
     assert report.summary.runs[0].test > 0.6
