@@ -92,7 +92,7 @@ def test_movielens(real_data: Any, tmp_path: Path) -> None:
     pairs, users, items = interactions(load("movielens100k", real_data))
     assert (len(pairs), users, items) == (82520, 943, 1682)
     data = split(pairs, users, items, seed=0)
-    config = TrainConfig(epochs=6, progress=False, device="cpu")
+    config = TrainConfig(epochs=12, progress=False, device="cpu")
     result = run_recommender(recommender.RECIPES[0], data, config, tmp_path)
     popular = Recommendation().scores(MostPopular(data), data, ("test",))
     assert result.test > popular["test"]

@@ -46,7 +46,7 @@ def test_could_not_run(target: str, args: str, claims: list[str], message: str) 
 
 def test_no_claims_are_the_laws() -> None:
     code, text = run("torch_geometric.nn:SAGEConv", "8, 8, aggr=max", [""])
-    assert code == 0
+    assert code == 0, text
     assert "permutation" in text
     assert "bipartite" not in text
 
