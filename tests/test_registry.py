@@ -45,7 +45,7 @@ def test_entry_builds_what_it_says_and_gives_its_reasons(name: str) -> None:
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty table, for one test."""
-    monkeypatch.setattr(registry, "_SPECS", {})
+    monkeypatch.setattr(registry.table, "_SPECS", {})
 
 
 @pytest.mark.usefixtures("table")

@@ -51,10 +51,10 @@ def ogb_scope() -> Iterator[None]:
     ``torch.serialization.safe_globals`` alone would undo.
 
     Example:
-        >>> before = torch.serialization.get_safe_globals()
+        >>> before = set(torch.serialization.get_safe_globals())
         >>> with ogb_scope():
         ...     inside = torch.serialization.get_safe_globals()
-        >>> np.ndarray in inside, torch.serialization.get_safe_globals() == before
+        >>> np.ndarray in inside, set(torch.serialization.get_safe_globals()) == before
         (True, True)
     """
     allowed = torch.serialization.get_safe_globals()
