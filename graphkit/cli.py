@@ -46,11 +46,19 @@ def demo(arguments: Sequence[str]) -> int:
 
 def train(arguments: Sequence[str]) -> int:
     """Train a model on a data set over some seeds; report every seed, mean and standard deviation."""
+    given = " ".join(arguments).replace("=", " ")
+    for words, _, command in TRAIN:
+        if words in given:
+            return command(arguments)
     from graphkit.recipes.models import ModelConfig
     from graphkit.recipes.node_classification import RunConfig, run
     from graphkit.train import TrainConfig
 
     parser = _parser("train", train)
+    others = "; ".join(f"graphkit train {words} ... {what}" for words, what, _ in TRAIN)
+    parser.description = (
+        f"{train.__doc__} With options of their own (add --help): {others}." if others else train.__doc__
+    )
     for config in (RunConfig, ModelConfig, TrainConfig):
         parser.add_class_arguments(config, None)
     values = parser.parse_args(arguments)
@@ -60,6 +68,10 @@ def train(arguments: Sequence[str]) -> int:
     if report.picture is not None:
         print(f"picture: {report.picture}")
     return 0
+
+
+# What else `graphkit train` starts, if these words are among its arguments: the words, what it does, the command.
+TRAIN: tuple[tuple[str, str, Callable[[Sequence[str]], int]], ...] = ()
 
 
 def ogb(arguments: Sequence[str]) -> int:
