@@ -31,7 +31,7 @@ class TrainConfig:
         warmup: epochs over which the learning rate rises linearly to ``lr`` ("constant" and "cosine").
         ema: decay per step of an exponential moving average of the weights, which is then what is scored and kept;
             null: none.
-        eval_every: epochs between evaluations; the last epoch is always evaluated.
+        eval_every: epochs between evaluations; the last epoch is always evaluated, whether epochs or minutes end it.
         test_every: score the test split at every evaluation too, as OGB's scripts print it. The epoch is chosen by
             validation all the same.
         max_minutes: stop after the epoch in which this wall-clock time is used up; null: never.
@@ -84,6 +84,10 @@ class TrainConfig:
             raise ValueError(f"scheduler: got '{self.scheduler}', expected constant, cosine or plateau")
         if self.scheduler == "plateau" and self.warmup:
             raise ValueError(f"warmup: got {self.warmup} with scheduler='plateau', expected 0, or another scheduler")
+
+    def over(self, seconds: float) -> bool:
+        """Whether ``seconds`` of training use up ``max_minutes``."""
+        return self.max_minutes is not None and seconds >= 60 * self.max_minutes
 
     def torch_device(self) -> torch.device:
         """The device to train on."""

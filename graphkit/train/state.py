@@ -41,12 +41,17 @@ class Progress:
             self.best_weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
         return better
 
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of all epochs so far."""
+        return sum(record.seconds for record in self.history)
+
     def done(self, config: TrainConfig) -> bool:
         epochs = len(self.history)
         waited_too_long = config.patience is not None and epochs - self.best_epoch >= config.patience
-        seconds = sum(record.seconds for record in self.history)
-        out_of_time = config.max_minutes is not None and seconds >= 60 * config.max_minutes
-        return epochs >= config.epochs or (self.best_epoch > 0 and (waited_too_long or out_of_time))
+        # Not before there are weights to give back.
+        stop = self.best_epoch > 0 and (waited_too_long or config.over(self.seconds))
+        return epochs >= config.epochs or stop
 
 
 @dataclass

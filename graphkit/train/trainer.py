@@ -129,7 +129,7 @@ class Trainer:
             train=_known(best.train),
             val=_known(best.val),
             test=_known(final["test"]),
-            seconds=sum(record.seconds for record in progress.history),
+            seconds=progress.seconds,
             num_parameters=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
             history=tuple(progress.history),
             metrics=metrics,
@@ -160,7 +160,7 @@ class Trainer:
         )
         with bar:
             while not progress.done(config):
-                record = self._epoch(data, state, len(progress.history) + 1, share)
+                record = self._epoch(data, state, share)
                 progress.update(record, state.scored)
                 step_scheduler(state.scheduler, record.val)
                 for tracker in trackers:
@@ -171,8 +171,9 @@ class Trainer:
                 bar.set_postfix(loss=f"{record.loss:.3f}", val=val, refresh=False)
                 bar.update()
 
-    def _epoch(self, data: Any, state: TrainState, epoch: int, share: Share) -> EpochRecord:
+    def _epoch(self, data: Any, state: TrainState, share: Share) -> EpochRecord:
         start = time.perf_counter()
+        epoch = len(state.progress.history) + 1
         # A generator of its own per epoch: the order of the data is the same in all processes and after a resume.
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         batches = itertools.islice(self.task.batches(data, generator), self.config.limit_batches)
@@ -182,10 +183,12 @@ class Trainer:
         if total[1] == 0:
             raise ValueError(f"data: got no known training label in epoch {epoch}, expected at least one")
         scores: dict[str, float] = {}
-        if epoch % self.config.eval_every == 0 or epoch == self.config.epochs:
+        # One clock for all, as it decides when max_minutes are over; the epoch that uses them up is evaluated.
+        spent = share.broadcast(state.progress.seconds + time.perf_counter() - start)
+        last = epoch == self.config.epochs or self.config.over(spent)
+        if last or epoch % self.config.eval_every == 0:
             splits = ("train", "val", "test") if self.config.test_every else ("train", "val")
             scores = self._scores(state.scored, data, splits)
-        # One clock for all, as it decides when max_minutes are over.
         seconds = share.broadcast(time.perf_counter() - start)
         main = {split: scores.pop(split, None) for split in ("train", "val", "test")}
         loss = float(total[0] / total[1])

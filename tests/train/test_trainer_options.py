@@ -157,6 +157,11 @@ def test_stops_when_time_is_up_and_goes_on_when_given_more(data: dict[str, list[
     assert [r.loss for r in resumed.history] == [r.loss for r in whole.history]
 
 
+def test_the_epoch_that_uses_up_the_time_is_evaluated(data: dict[str, list[Data]]) -> None:
+    result, _ = run(data, replace(CONFIG, epochs=50, eval_every=10, max_minutes=1e-6))
+    assert result.epochs == result.best_epoch == 1
+
+
 @pytest.mark.parametrize("place", [0.02, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("how", ["flip", "cut"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
