@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch_geometric.data import Batch, Data
 
 from graphkit.testing.adapter import Call, call_layer, example_inputs, forward_names, is_lazy, takes_edges, tensors
 from graphkit.testing.compare import require_equal
+from graphkit.testing.conditioning import amplification
 from graphkit.testing.report import CannotRun, NotApplicable
 from graphkit.testing.transforms import cast_floats, edge_keys, one_graph, sort_by_target, subgraph
 
@@ -211,6 +213,7 @@ class Case:
         edges: Tensor | None = None,
         graphs: Tensor | None = None,
         tolerance: float | None = None,
+        conditioning: Callable[[], float] | None = None,
         context: str = "",
     ) -> None:
         """Require row i of each expected output to be row ``nodes[i]`` (``edges[i]``, ``graphs[i]``) of the
@@ -220,6 +223,7 @@ class Case:
         """
         __tracebackhide__ = True
         maps = {"node": nodes, "edge": edges, "graph": graphs}
+        measure = conditioning or self.conditioning
         compared = False
         for level, a, b in zip(self.levels, expected, got, strict=True):
             rows = maps[level]
@@ -230,9 +234,19 @@ class Case:
                 if b.size(0) <= int(rows.max() if rows.numel() else -1) or a.size(0) != rows.numel():
                     require_equal(claim, a, b, element=level, context=context)  # sizes differ: names them
                 b = b[rows]
-            require_equal(claim, a, b, element=level, tolerance=tolerance, context=context)
+            require_equal(claim, a, b, element=level, tolerance=tolerance, conditioning=measure, context=context)
         if not compared:
             raise NotApplicable(f"says nothing about outputs per {' and '.join(sorted(set(self.levels)))}")
+
+    def conditioning(self) -> float:
+        """By how much the layer amplifies rounding in float64 (:func:`~graphkit.testing.conditioning.amplification`)."""
+        return amplification(self)
+
+    @cached_property
+    def random(self) -> bool:
+        """Whether the layer draws random numbers in evaluation: two seeds give two outputs."""
+        outputs = [self.run(self.module(), self.data, seed=self.seed + number) for number in (0, 1)]
+        return not all(torch.equal(a, b) for a, b in zip(*outputs, strict=True))
 
     def small(self, num_nodes: int = 6) -> Data:
         """An induced subgraph of the data with few nodes and at least one edge."""

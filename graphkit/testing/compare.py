@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from graphkit.testing.report import BrokenClaim
 
+ROUNDINGS = 16
+"""How many roundings of everything that enters a layer may show in what leaves it."""
+
 TOLERANCE: dict[torch.dtype, float] = {
-    torch.float64: 1e-9,
-    torch.float32: 2e-5,
-    torch.bfloat16: 5e-2,
-    torch.float16: 1e-2,
+    dtype: ROUNDINGS * torch.finfo(dtype).eps / 2
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 }
-"""Allowed difference relative to the largest value compared: rounding of a few hundred operations."""
+"""Allowed difference relative to the largest value compared: roundings of a layer that amplifies none. Where that is
+exceeded, the amplification is measured (:meth:`graphkit.testing.Case.conditioning`) and allowed for."""
 
 
 def format_row(row: Tensor, limit: int = 4) -> str:
@@ -40,13 +44,14 @@ def require_equal(
     element: str = "node",
     ids: Tensor | None = None,
     tolerance: float | None = None,
+    conditioning: Callable[[], float] | None = None,
     context: str = "",
 ) -> None:
     r"""Require two tensors to agree row by row.
 
-    A row is wrong where :math:`\max_f |a_f - b_f| > \tau \max(1, \max |a|)`, with :math:`\tau` the dtype's
-    :data:`TOLERANCE` (0 asks for equal bits). A value that is not finite on both sides alike counts as equal:
-    finiteness is a claim of its own.
+    A row is wrong where :math:`\max_f |a_f - b_f| > \tau \max(1, \max |a|, \kappa)`, with :math:`\tau` the dtype's
+    :data:`TOLERANCE` (0 asks for equal bits) and :math:`\kappa` the conditioning. A value that is not finite on both
+    sides alike counts as equal: finiteness is a claim of its own.
 
     Args:
         claim: Name of the property, for the message.
@@ -55,6 +60,8 @@ def require_equal(
         element: What a row is: ``"node"``, ``"edge"``, ``"graph"``.
         ids: The user's index of each row [M]; the row number where None.
         tolerance: Replaces the dtype's.
+        conditioning: Measures by how much relative changes of the inputs are amplified in the values, in their unit;
+            called only where the rows differ by more than is allowed without it.
         context: What was done to the input, for the message.
 
     Raises:
@@ -85,6 +92,8 @@ def require_equal(
     finite = a[a.isfinite()].abs()
     limit = tau * max(1.0, float(finite.max()) if finite.numel() else 1.0)
     error = difference.amax(dim=1)
+    if conditioning is not None and tau > 0 and limit < float(error.max()) < torch.inf:
+        limit = max(limit, tau * conditioning())
     wrong = error > limit
     if not bool(wrong.any()):
         return

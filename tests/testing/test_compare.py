@@ -11,7 +11,7 @@ NAN, INF = float("nan"), float("inf")
 
 def test_equal_within_tolerance_of_the_largest_value() -> None:
     expected = torch.tensor([[1000.0], [0.0]], dtype=torch.float64)
-    require_equal("batch", expected, expected + 9e-7)
+    require_equal("batch", expected, expected + 1e-12)
     with pytest.raises(BrokenClaim, match="2 of 2 nodes differ"):
         require_equal("batch", expected, expected + 2e-6)
 

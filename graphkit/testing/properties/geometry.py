@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch_geometric.data import Data
 
 from graphkit.testing.case import Case
 from graphkit.testing.compare import require_equal
+from graphkit.testing.conditioning import amplification
 from graphkit.testing.groups import Euclidean, Group
 from graphkit.testing.properties.base import Property, register_pattern
 from graphkit.testing.report import CannotRun, NotApplicable
@@ -37,11 +40,13 @@ def equivariance(name: str, group: Group) -> Property:
         for _ in range(TRIALS):
             element = group.sample(generator)
             moved = group.act({key: values[key] for key in case.inputs}, element, case.inputs)
-            got = case.run(module, Data.from_dict({**values, **moved}))
+            changed = Data.from_dict({**values, **moved})
+            got = case.run(module, changed)
             want = group.act({str(i): value for i, value in enumerate(expected)}, element, kinds)
             for level, key, result in zip(case.levels, want, got, strict=True):
                 context = f"under the {name} element {format_element(element)}"
-                require_equal(name, want[key], result, element=level, tolerance=1e-8, context=context)
+                measure = partial(amplification, case, data=changed)
+                require_equal(name, want[key], result, element=level, conditioning=measure, context=context)
 
     return Property(name, f"equivariant under {name}", test, law=False)
 

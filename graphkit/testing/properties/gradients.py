@@ -10,13 +10,15 @@ from torch_geometric.data import Data
 
 from graphkit.testing.case import Case
 from graphkit.testing.compare import require_equal
+from graphkit.testing.conditioning import amplification
 from graphkit.testing.properties.base import register
 from graphkit.testing.report import BrokenClaim, NotApplicable
 from graphkit.testing.transforms import cast_floats, edge_keys, relabel_nodes
 
 STEP = 1e-6
 """Step of the central differences; their error is about the cube root of the rounding unit squared."""
-TOLERANCE = 1e-5
+TOLERANCE = 1e-7
+"""Allowed relative error; where it is exceeded, the error of the difference is measured and allowed for."""
 DIRECTIONS = 2
 """Random directions in which each input and parameter is differenced."""
 
@@ -65,16 +67,16 @@ def gradcheck(case: Case) -> None:
     gradients = torch.autograd.grad(value, list(named.values()), allow_unused=True)
     generator = case.generator()
 
-    def difference(leaf: Tensor, direction: Tensor) -> float:
+    def difference(leaf: Tensor, direction: Tensor, size: float = STEP) -> float:
         """Central difference of the objective along a direction; the leaf is put back."""
         old = leaf.detach().clone()
         values = []
         with torch.no_grad():
-            for step in (STEP, -STEP):
+            for step in (size, -size):
                 leaf.copy_(old + step * direction)
                 values.append(float(_objective(case, module, data, weights)))
             leaf.copy_(old)
-        return (values[0] - values[1]) / (2 * STEP)
+        return (values[0] - values[1]) / (2 * size)
 
     for (name, leaf), found in zip(named.items(), gradients, strict=True):
         gradient = torch.zeros_like(leaf) if found is None else found
@@ -82,8 +84,13 @@ def gradcheck(case: Case) -> None:
             direction = torch.randn(leaf.shape, dtype=torch.float64, generator=generator)
             expected = difference(leaf, direction)
             error = abs(expected - float((gradient * direction).sum()))
-            if not error <= TOLERANCE * max(1.0, abs(expected)):
-                _blame(case, data, name, leaf, gradient, difference)
+            if error <= TOLERANCE * max(1.0, abs(expected)):
+                continue
+            # What another step gives instead is the error of differencing: curvature, rounding, a kink on the way.
+            others = (difference(leaf, direction, size) for size in (STEP / 2, 4 * STEP))
+            allowed = TOLERANCE * max(1.0, abs(expected)) + 4 * max(abs(expected - other) for other in others)
+            if not error <= allowed:
+                _blame(case, data, name, leaf, gradient, difference, allowed)
 
 
 def _blame(
@@ -93,6 +100,7 @@ def _blame(
     leaf: Tensor,
     gradient: Tensor,
     difference: Callable[[Tensor, Tensor], float],
+    allowed: float,
 ) -> None:
     """A gradient is wrong along a random direction: difference every entry and name the worst row."""
     exact = torch.zeros_like(leaf).flatten()
@@ -103,7 +111,7 @@ def _blame(
     is_input = name in data
     element = ("edge" if name in edge_keys(data) else "node") if is_input else "row"
     context = f"in the gradient to '{name}' from finite differences"
-    for tolerance in (TOLERANCE, 0.0):  # the second where small errors add up along the direction
+    for tolerance in (allowed, 0.0):  # the second where small errors add up along the direction
         require_equal("gradcheck", exact.view_as(leaf), gradient, element=element, tolerance=tolerance, context=context)
 
 
@@ -114,17 +122,24 @@ def gradient_equivariance(case: Case) -> None:
     label = torch.randperm(int(case.data.num_nodes or 0), generator=case.generator())
     old = torch.empty_like(label)
     old[label] = torch.arange(label.numel())
-    data, leaves = _leaves(case.data)
-    moved, moved_leaves = _leaves(relabel_nodes(case.data, label))
-    weights = _weights(case, case.run(module, data))
+    parameters = [name for name, p in module.named_parameters() if p.requires_grad]
+    weights = _weights(case, case.run(module, case.data))
     moved_weights = [w[old] if level == "node" else w for level, w in zip(case.levels, weights, strict=True)]
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    value = _objective(case, module, data, weights)
-    other = _objective(case, module, moved, moved_weights)
-    if not value.requires_grad:
-        raise NotApplicable("the output depends on no input and no parameter")
-    expected: Gradients = torch.autograd.grad(value, [*leaves.values(), *parameters.values()], allow_unused=True)
-    got: Gradients = torch.autograd.grad(other, [*moved_leaves.values(), *parameters.values()], allow_unused=True)
+
+    def gradients(module: nn.Module, data: Data, weights: list[Tensor] = weights) -> Gradients:
+        data, leaves = _leaves(data)
+        value = _objective(case, module, data, weights)
+        if not value.requires_grad:
+            raise NotApplicable("the output depends on no input and no parameter")
+        inputs = [*leaves.values(), *(module.get_parameter(name) for name in parameters)]
+        return torch.autograd.grad(value, inputs, allow_unused=True)
+
+    def known(module: nn.Module, data: Data) -> list[Tensor]:
+        return [g for g in gradients(module, data) if g is not None]
+
+    leaves = list(_leaves(case.data)[1])
+    expected = gradients(module, case.data)
+    got = gradients(module, relabel_nodes(case.data, label), moved_weights)
     per_edge = edge_keys(case.data)
     for name, a, b in zip([*leaves, *parameters], expected, got, strict=True):
         if (a is None) != (b is None):
@@ -137,6 +152,7 @@ def gradient_equivariance(case: Case) -> None:
             a,
             b[label] if per_node else b,
             element="node" if per_node else "edge" if name in leaves else f"'{name}' row",
+            conditioning=lambda: amplification(case, known),
             context=f"in the gradient to '{name}' after relabelling",
         )
 

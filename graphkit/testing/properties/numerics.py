@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphkit.testing.case import Case
 from graphkit.testing.compare import TOLERANCE, require_equal, require_finite
+from graphkit.testing.conditioning import amplification
 from graphkit.testing.properties.base import register
 from graphkit.testing.report import BrokenClaim
 from graphkit.testing.transforms import cast_floats, join, one_graph
@@ -31,7 +32,15 @@ def _in_dtype(case: Case, claim: str, dtype: torch.dtype) -> None:
             raise BrokenClaim(claim, f"{dtype} inputs give {result.dtype} output")
         require_finite(claim, result, element=level, context=f"in {dtype}")
         context = f"between torch.float64 and {dtype}"
-        require_equal(claim, exact, result, element=level, tolerance=TOLERANCE[dtype], context=context)
+        require_equal(
+            claim,
+            exact,
+            result,
+            element=level,
+            tolerance=TOLERANCE[dtype],
+            conditioning=lambda: amplification(case, dtype=dtype),
+            context=context,
+        )
 
 
 @register("dtypes", "float32 and float64 agree, and each dtype comes out as it went in")
@@ -83,7 +92,14 @@ def inputs_untouched(case: Case) -> None:
         require_equal("inputs_untouched", a, b, element=element, tolerance=0.0, context=f"in '{key}' after the call")
 
 
-def _gradients(case: Case, results: list[Tensor], data: Data) -> list[Tensor]:
+def _with_gradients(data: Data) -> Data:
+    data = cast_floats(data, torch.float64)
+    if isinstance(data.x, Tensor):
+        data.x.requires_grad_()
+    return data
+
+
+def _gradients(results: list[Tensor], data: Data) -> list[Tensor]:
     loss = sum((result.pow(2).sum() for result in results), torch.zeros((), dtype=torch.float64))
     leaves = [v for v in data.to_dict().values() if isinstance(v, Tensor) and v.requires_grad]
     gradients = torch.autograd.grad(loss, leaves, allow_unused=True) if loss.requires_grad and leaves else ()
@@ -93,12 +109,15 @@ def _gradients(case: Case, results: list[Tensor], data: Data) -> list[Tensor]:
 @register("compile", "torch.compile(fullgraph=True) gives the same output and gradients", law=False)
 def compile_(case: Case) -> None:
     """Backend ``aot_eager``: captured whole, forward and backward, without generated code."""
+
+    def gradients_of(module: nn.Module, data: Data) -> list[Tensor]:
+        data = _with_gradients(data)
+        return _gradients(case.run(module, data), data)
+
     module = case.module()
-    data = cast_floats(case.data, torch.float64)
-    if isinstance(data.x, Tensor):
-        data.x.requires_grad_()
+    data = _with_gradients(case.data)
     expected = case.run(module, data)
-    gradients = _gradients(case, expected, data)
+    gradients = _gradients(expected, data)
     torch._dynamo.reset()
     with warnings.catch_warnings():
         # The compiler warns of its own look at `.grad` and of instances that it makes of autograd functions.
@@ -106,10 +125,16 @@ def compile_(case: Case) -> None:
         try:
             module.compile(fullgraph=True, backend="aot_eager")
             got = case.run(module, data)
-            compiled_gradients = _gradients(case, got, data)
+            compiled_gradients = _gradients(got, data)
         finally:
             torch._dynamo.reset()
     for level, a, b in zip(case.levels, expected, got, strict=True):
-        require_equal("compile", a, b, element=level, context="when compiled")
+        require_equal("compile", a, b, element=level, conditioning=case.conditioning, context="when compiled")
     for a, b in zip(gradients, compiled_gradients, strict=True):
-        require_equal("compile", a, b, context="in the gradient when compiled")
+        require_equal(
+            "compile",
+            a,
+            b,
+            conditioning=lambda: amplification(case, gradients_of),
+            context="in the gradient when compiled",
+        )
