@@ -18,12 +18,16 @@ from graphkit.nn.deepgcn import DeepGCNLayer
 from graphkit.nn.encoder import CategoricalEncoder
 from graphkit.nn.norm import MessageNorm
 from graphkit.nn.reversible import GroupAddRev
+from graphkit.nn.temporal import EvolveGCNH, EvolveGCNO, EvolvingConv
 
 __all__ = [
     "BinaryOperator",
     "CategoricalEncoder",
     "DeepGCNLayer",
     "DegreeScaledAggregation",
+    "EvolveGCNH",
+    "EvolveGCNO",
+    "EvolvingConv",
     "FusedMessagePassing",
     "GENConv",
     "GRUAggregation",

@@ -1,0 +1,222 @@
+"""Recurrent cells whose state is a matrix: they make the weights of the next time step out of those of this one."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+CellName = Literal["gru", "lstm"]
+
+
+class EvolveState(NamedTuple):
+    """What a layer carries from one time step to the next.
+
+    Attributes:
+        weight: W ``[B, in, out]``, one matrix per sequence.
+        cell: memory of the LSTM, of the same shape; ``None`` for the GRU.
+    """
+
+    weight: Tensor
+    cell: Tensor | None = None
+
+    def detach(self) -> EvolveState:
+        """The same values, cut off from the past: the truncation of back-propagation through time."""
+        return EvolveState(self.weight.detach(), None if self.cell is None else self.cell.detach())
+
+
+class _MatrixCell(nn.Module):
+    """The gates' parameters, one below the other, and how they are drawn.
+
+    All gates multiply from the left, so a cell acts on the columns of W alike and several sequences are more columns.
+    """
+
+    gates: int
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        if in_channels == -1:
+            self.weight: nn.Parameter = UninitializedParameter()
+            self.hidden_weight: nn.Parameter = UninitializedParameter()
+            self.bias: nn.Parameter = UninitializedParameter()
+        else:
+            rows = self.gates * in_channels
+            self.weight = nn.Parameter(torch.empty(rows, in_channels))
+            self.hidden_weight = nn.Parameter(torch.empty(rows, in_channels))
+            self.bias = nn.Parameter(torch.empty(rows, out_channels))
+        self.reset_parameters()
+
+    def materialize(self, in_channels: int) -> None:
+        """Take the size of a cell that was made with ``in_channels=-1``."""
+        self.in_channels = in_channels
+        rows = self.gates * in_channels
+        shapes = {
+            "weight": (rows, in_channels),
+            "hidden_weight": (rows, in_channels),
+            "bias": (rows, self.out_channels),
+        }
+        for name, shape in shapes.items():
+            parameter = getattr(self, name)
+            assert isinstance(parameter, UninitializedParameter)
+            parameter.materialize(shape)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in +-1 / sqrt(in_channels), biases zero, as published."""
+        if isinstance(self.weight, UninitializedParameter):
+            return
+        bound = 1 / math.sqrt(self.in_channels)
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.hidden_weight, -bound, bound)
+        nn.init.zeros_(self.bias)
+
+    def _rows(self, batch: int) -> Tensor:
+        """The biases, once per sequence."""
+        return self.bias if batch == 1 else self.bias.repeat(1, batch)
+
+    def _inputs(self, inputs: Tensor) -> list[Tensor]:
+        """What the inputs of all steps ``[T, B, in, out]`` add to the gates: one product for all steps."""
+        steps, batch = inputs.shape[:2]
+        columns = inputs.permute(2, 0, 1, 3).flatten(1)
+        rows = torch.addmm(self.bias.repeat(1, steps * batch), self.weight, columns)
+        return list(rows.split(batch * self.out_channels, 1))
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}"
+
+
+def _columns(state: Tensor) -> Tensor:
+    """``[B, in, out]`` -> ``[in, B * out]``."""
+    return state[0] if state.size(0) == 1 else state.transpose(0, 1).flatten(1)
+
+
+def _matrices(columns: Tensor, batch: int) -> Tensor:
+    """``[in, B * out]`` -> ``[B, in, out]``."""
+    return columns[None] if batch == 1 else columns.unflatten(1, (batch, -1)).transpose(0, 1)
+
+
+class MatrixGRU(_MatrixCell):
+    r"""A gated recurrent unit over matrices, as the released code of `"EvolveGCN" <https://arxiv.org/abs/1902.10191>`_
+    has it:
+
+    .. math::
+        U = \sigma(W_u Z + U_u Q + B_u), \quad R = \sigma(W_r Z + U_r Q + B_r), \quad
+        C = \tanh(W_c Z + U_c (R \circ Q) + B_c), \quad Q' = (1 - U) \circ Q + U \circ C
+
+    Biases are matrices. Differs from ``torch.nn.GRU``: U weighs the candidate, and R acts before the product.
+
+    Args:
+        in_channels: rows of Q and Z; -1: taken from the layer's first input.
+        out_channels: columns.
+
+    Shapes:
+        state ``[B, in, out]``, inputs ``[T, B, in, out]`` -> T states
+
+    Example:
+        >>> cell = MatrixGRU(4, 3)
+        >>> (after,) = cell(EvolveState(torch.zeros(1, 4, 3)), inputs=torch.ones(1, 1, 4, 3))
+        >>> after.weight.shape
+        torch.Size([1, 4, 3])
+    """
+
+    gates = 3
+
+    def start(self, weight: Tensor) -> EvolveState:
+        """The state before the first step."""
+        return EvolveState(weight)
+
+    def forward(self, state: EvolveState, inputs: Tensor | None = None, steps: int = 1) -> list[EvolveState]:
+        """The states after each step.
+
+        Args:
+            state: before the first step.
+            inputs: Z of each step ``[T, B, in, out]``; ``None``: Z is Q itself, for ``steps`` steps.
+            steps: T, if there are no inputs.
+        """
+        n, batch = self.in_channels, state.weight.size(0)
+        q = _columns(state.weight)
+        hidden, candidate = self.hidden_weight.split([2 * n, n])
+        if inputs is None:
+            # Both products of the first two gates, and the first of the third, are with Q.
+            both = torch.cat([self.weight[: 2 * n] + hidden, self.weight[2 * n :]])
+            bias = self._rows(batch)
+        else:
+            given = self._inputs(inputs)
+        states = []
+        for step in range(steps if inputs is None else len(given)):
+            if inputs is None:
+                gates = torch.addmm(bias, both, q)
+                first, last = gates[: 2 * n], gates[2 * n :]
+            else:
+                first = torch.addmm(given[step][: 2 * n], hidden, q)
+                last = given[step][2 * n :]
+            update, reset = torch.sigmoid(first).split(n)
+            q = torch.lerp(q, torch.tanh(torch.addmm(last, candidate, reset * q)), update)
+            states.append(EvolveState(_matrices(q, batch)))
+        return states
+
+
+class MatrixLSTM(_MatrixCell):
+    r"""A long short-term memory over matrices, as the paper on `"EvolveGCN" <https://arxiv.org/abs/1902.10191>`_ writes
+    it (its code has none):
+
+    .. math::
+        F, I, O = \sigma(W Z + U H + B), \quad \tilde C = \tanh(W_c Z + U_c H + B_c), \quad
+        C' = F \circ C + I \circ \tilde C, \quad H' = O \circ \tanh(C')
+
+    with C zero at first and H the weight that is made.
+
+    Args:
+        in_channels: rows of H and Z; -1: taken from the layer's first input.
+        out_channels: columns.
+
+    Shapes:
+        state ``[B, in, out]`` twice, inputs ``[T, B, in, out]`` -> T states
+    """
+
+    gates = 4
+
+    def start(self, weight: Tensor) -> EvolveState:
+        """The state before the first step."""
+        return EvolveState(weight, torch.zeros_like(weight))
+
+    def forward(self, state: EvolveState, inputs: Tensor | None = None, steps: int = 1) -> list[EvolveState]:
+        """The states after each step; see :meth:`MatrixGRU.forward`.
+
+        Raises:
+            ValueError: if the state has no memory, as a GRU's.
+        """
+        if state.cell is None:
+            raise ValueError("'state' has no memory 'cell': it is of a layer with cell='gru'")
+        n, batch = self.in_channels, state.weight.size(0)
+        h, c = _columns(state.weight), _columns(state.cell)
+        given = None if inputs is None else self._inputs(inputs)
+        hidden = self.hidden_weight if given is not None else self.weight + self.hidden_weight
+        bias = self._rows(batch)
+        states = []
+        for step in range(steps if given is None else len(given)):
+            gates = torch.addmm(bias if given is None else given[step], hidden, h)
+            forget, take, show = torch.sigmoid(gates[: 3 * n]).split(n)
+            c = forget * c + take * torch.tanh(gates[3 * n :])
+            h = show * torch.tanh(c)
+            states.append(EvolveState(_matrices(h, batch), _matrices(c, batch)))
+        return states
+
+
+Cell = MatrixGRU | MatrixLSTM
+
+
+def make_cell(name: CellName, in_channels: int, out_channels: int) -> Cell:
+    """A cell by name.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if name not in ("gru", "lstm"):
+        raise ValueError(f"'cell' must be 'gru' or 'lstm' (got {name!r})")
+    return (MatrixGRU if name == "gru" else MatrixLSTM)(in_channels, out_channels)
