@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, HeteroData
 
 from graphkit.testing.adapter import Call, call_layer, example_inputs, forward_names, is_lazy, takes_edges, tensors
 from graphkit.testing.compare import require_equal
 from graphkit.testing.conditioning import amplification
+from graphkit.testing.hetero import HeteroAdapter
 from graphkit.testing.report import CannotRun, NotApplicable
 from graphkit.testing.transforms import cast_floats, edge_keys, one_graph, sort_by_target, subgraph
 
@@ -50,8 +51,8 @@ class Case:
     Args:
         layer: A module, or a function of no arguments that builds one.
         data: A PyG ``Data`` whose attributes are the layer's arguments (of a ``Batch``, the first graph is
-            used). Where None, a small graph with a hub, a self-loop, a double edge, two components and an
-            isolated node is made, with the inputs that ``forward`` names.
+            used), or a ``HeteroData`` for a layer of dictionaries. Where None, a small graph with a hub, a self-loop,
+            a double edge, two components and an isolated node is made, with the inputs that ``forward`` names.
         call: ``call(layer, data)``, where calling by attribute names is not right.
         in_channels: Width of the made node features; read off the layer where None.
         edge_dim: Width of the made edge features; read off the layer where None.
@@ -61,6 +62,8 @@ class Case:
             take one.
         inputs: Geometric kind of each input (``{"pos": "position"}``), for claims such as ``E(3)``.
         outputs: Geometric kind of each output tensor, in order.
+        sequence: ``sequence(layer, snapshots)`` gives one output per snapshot, for the claim ``causality``; a layer
+            with an argument ``state`` needs none.
         seed: Seeds parameters and inputs.
 
     Raises:
@@ -76,7 +79,7 @@ class Case:
     def __init__(
         self,
         layer: nn.Module | Callable[[], nn.Module],
-        data: Data | None = None,
+        data: Data | HeteroData | None = None,
         *,
         call: Call | None = None,
         in_channels: int | None = None,
@@ -86,15 +89,20 @@ class Case:
         graph_input: bool | None = None,
         inputs: Mapping[str, str] | None = None,
         outputs: str | tuple[str, ...] = "scalar",
+        sequence: Callable[[nn.Module, Sequence[Data]], Sequence[Any]] | None = None,
         seed: int = 0,
     ) -> None:
         if not callable(layer):
             raise TypeError(f"'layer' must be a module or a function that builds one, got {type(layer).__name__}")
         self.layer = layer
+        if isinstance(data, HeteroData) and call is None:
+            call = HeteroAdapter(data)
+            data = call.data
         self.call = call or call_layer
         self.lazy = lazy
         self.undirected = undirected
         self.seed = seed
+        self.sequence = sequence
         self.inputs = dict(inputs or {})
         self.outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         built = self._build(seed)
@@ -239,7 +247,7 @@ class Case:
             raise NotApplicable(f"says nothing about outputs per {' and '.join(sorted(set(self.levels)))}")
 
     def conditioning(self) -> float:
-        """By how much the layer amplifies rounding in float64 (:func:`~graphkit.testing.conditioning.amplification`)."""
+        """By how much the layer amplifies rounding: :func:`~graphkit.testing.conditioning.amplification`."""
         return amplification(self)
 
     @cached_property

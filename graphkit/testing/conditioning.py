@@ -68,7 +68,7 @@ def amplification(
                 moved[key] = _shaken(value, step, generator)
         for a, b in zip(before, evaluate(module, moved), strict=True):
             if a.is_floating_point() and a.numel() and a.shape == b.shape:
-                largest = max(largest, float((a - b).abs().nan_to_num(0.0, 0.0, 0.0).max()) / step)
+                largest = max(largest, float((a - b).detach().abs().nan_to_num(0.0, 0.0, 0.0).max()) / step)
     return largest
 
 

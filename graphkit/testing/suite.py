@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from graphkit.testing.case import Case
 from graphkit.testing.properties import Property, resolve
@@ -16,7 +16,7 @@ from graphkit.testing.report import BrokenClaim, CannotRun, NotApplicable, Repor
 
 def check(
     layer: nn.Module | Callable[[], nn.Module],
-    data: Data | None = None,
+    data: Data | HeteroData | None = None,
     *,
     claims: str | Iterable[str] | None = None,
     seed: int = 0,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.edge_index import EdgeIndex
-from torch_geometric.nn import GINEConv, PowerMeanAggregation, SAGEConv, SumAggregation, global_add_pool
+from torch_geometric.nn import GINEConv, GraphConv, PowerMeanAggregation, SAGEConv, SumAggregation, global_add_pool
 from torch_geometric.utils import scatter
 
 from graphkit.testing import PROPERTIES, BrokenClaim, assert_claim, check
@@ -78,6 +78,17 @@ class PoolsByBatchSize(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor, batch_size: int) -> Tensor:
         return global_add_pool(self.conv(x, edge_index), batch, size=batch_size) / x.size(0)
+
+
+class SumsGraphsBefore(nn.Module):
+    """The sum over a graph and all graphs before it in the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = SAGEConv(8, 8)
+
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor, batch_size: int) -> Tensor:
+        return global_add_pool(self.conv(x, edge_index), batch, size=batch_size).cumsum(dim=0)
 
 
 class ScaledByLargestDegree(Sage):
@@ -220,6 +231,27 @@ class RewritesEdges(Sage):
         return out
 
 
+class StepsInEvaluation(Sage):
+    """Counts its calls, in evaluation too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def spoil(self, out: Tensor, x: Any, edge_index: Any) -> Tensor:
+        self.calls += 1
+        return out
+
+
+class Remembers(Sage):
+    """Adds what it gave the last time."""
+
+    def spoil(self, out: Tensor, x: Any, edge_index: Any) -> Tensor:
+        last = getattr(self, "last", None)
+        self.last = out.detach()
+        return out if last is None or last.shape != out.shape else out + 0.1 * last
+
+
 class Branches(Sage):
     def spoil(self, out: Tensor, x: Any, edge_index: Any) -> Tensor:
         return out if out.sum() > 0 else -out
@@ -303,6 +335,8 @@ PLANTED: list[Planted] = [
     ("unsorted_edges", RefusesUnsorted, "accepts only edges sorted by target"),
     ("batch", CentredOverBatch, r"node \d+ differs of graph 0 in a batch of 5"),
     ("batch", PoolsByBatchSize, r"graph 0 differs of graph \d in a batch"),
+    ("batch_order", SumsGraphsBefore, r"graph \d differs of a batch after reordering"),
+    ("batch_order", FirstNodeCounts, r"node \d+ differs of a batch after reordering"),
     ("locality", ScaledByLargestDegree, r"node \d+ differs when an unrelated hub follows"),
     ("locality", FirstNodeCounts, r"node \d+ differs when an unrelated hub comes first"),
     ("empty_graph", DividesByEdges, r"node 0 is not finite without edges: got \[nan"),
@@ -319,6 +353,11 @@ PLANTED: list[Planted] = [
     ("multi_edges", Coalesces, r"node \d+ differs when a parallel edge comes from a twin"),
     ("multi_edges", NumberedEdges, r"node \d+ differs when the \d+ added edges are mixed"),
     ("layouts", ReadsRowsAsColumns, r"node \d+ differs when the graph is given as EdgeIndex by source"),
+    (
+        "edge_index_sort",
+        lambda: GraphConv(8, 8),
+        r"node \d+ differs when the graph is an EdgeIndex sorted by source, then",
+    ),
     ("bipartite", AnswersForSources, r"output has 12 rows, expected one for each of 6 targets"),
     ("bipartite", LosesCentre, r"node \d+ differs from the whole graph"),
     ("gradcheck", DetachedInput, r"node \d+ differs in the gradient to 'x' from finite differences"),
@@ -337,6 +376,8 @@ PLANTED: list[Planted] = [
     ("repr", Nameless, "'layer' does not name the class Nameless"),
     ("reset_parameters", NoReset, "no method 'reset_parameters'"),
     ("reset_parameters", ForgetsBias, "'lin.bias' keeps what it had before"),
+    ("train_eval", StepsInEvaluation, "an evaluation changes 'calls'"),
+    ("train_eval", Remembers, r"node \d+ differs in a second evaluation"),
     ("state_dict", PlainTensor, r"node \d+ differs after loading the state_dict"),
     ("pickle", HoldsLambda, "the layer raised (AttributeError|PicklingError)"),
     ("deepcopy", KeepsOutput, "the layer raised RuntimeError"),

@@ -7,16 +7,18 @@ new one, imported here), raise :class:`~graphkit.testing.BrokenClaim` through ``
 
 # The order of these imports is the order of the report.
 # isort: off
-from graphkit.testing.properties.base import PROPERTIES, Property, register, resolve
+from graphkit.testing.properties.base import PROPERTIES, SPECIAL, Property, register, resolve
 from graphkit.testing.properties import relabelling, independence, degenerate, layouts
-from graphkit.testing.properties import gradients, numerics, modules, explain, geometry
+from graphkit.testing.properties import gradients, numerics, modules, explain, geometry, gauge, temporal
 # isort: on
 
 __all__ = [
     "PROPERTIES",
+    "SPECIAL",
     "Property",
     "degenerate",
     "explain",
+    "gauge",
     "geometry",
     "gradients",
     "independence",
@@ -26,4 +28,5 @@ __all__ = [
     "register",
     "relabelling",
     "resolve",
+    "temporal",
 ]

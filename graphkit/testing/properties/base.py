@@ -23,6 +23,7 @@ class Property:
         law: Whether every layer should have it. The others are abilities (``bipartite``, ``compile``, ...),
             tested only where they are claimed by name.
         needs_edges: Whether it says nothing about a layer that takes no edges, such as a norm.
+        compares: Whether it compares outputs with each other, which says nothing where they are random.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Property:
     test: Callable[[Case], None]
     law: bool = True
     needs_edges: bool = False
+    compares: bool = True
 
     def run(self, case: Case) -> None:
         """Test the claim.
@@ -47,6 +49,8 @@ class Property:
             with one_thread():
                 self.test(case)
         except BrokenClaim as error:
+            if self.compares and error.expected is not None and case.random:
+                raise NotApplicable("the layer draws random numbers in evaluation (eval_deterministic)") from error
             error.args = (f"{error}{note}",)
             raise
         except (NotApplicable, CannotRun):
@@ -58,17 +62,30 @@ class Property:
 PROPERTIES: dict[str, Property] = {}
 """Every property by name, in the order in which they are checked."""
 
+SPECIAL: dict[str, Property] = {}
+"""Claims about inputs or outputs that few layers have, such as sheaf maps; asked for by name, as groups are."""
+
 _PATTERNS: list[tuple[re.Pattern[str], Callable[[str], Property]]] = []
 
 
 def register(
-    name: str, description: str, *, law: bool = True, needs_edges: bool = False
+    name: str,
+    description: str,
+    *,
+    law: bool = True,
+    needs_edges: bool = False,
+    compares: bool = True,
+    special: bool = False,
 ) -> Callable[[Callable[[Case], None]], Property]:
-    """Enter a test into the table: the decorated function becomes a :class:`Property`."""
+    """Enter a test into the table: the decorated function becomes a :class:`Property`.
+
+    With ``special`` it goes into :data:`SPECIAL`, and is checked only where it is named.
+    """
+    table = SPECIAL if special else PROPERTIES
 
     def decorate(test: Callable[[Case], None]) -> Property:
-        PROPERTIES[name] = Property(name, description, test, law, needs_edges)
-        return PROPERTIES[name]
+        table[name] = Property(name, description, test, law and not special, needs_edges, compares)
+        return table[name]
 
     return decorate
 
@@ -104,11 +121,12 @@ def _lookup(name: str) -> list[Property]:
     key = name.strip().lower().replace("-", "_")
     if key in ("laws", "all"):
         return [prop for prop in PROPERTIES.values() if prop.law or key == "all"]
-    if key in PROPERTIES:
-        return [PROPERTIES[key]]
+    known = {**PROPERTIES, **SPECIAL}
+    if key in known:
+        return [known[key]]
     for pattern, make in _PATTERNS:
-        if pattern.fullmatch(name.strip()):
-            return [make(name.strip())]
-    near = difflib.get_close_matches(key, PROPERTIES, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"known: {', '.join(PROPERTIES)}, E(3), ..."
+        if pattern.fullmatch(key):
+            return [make(key)]
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}, E(3), ..."
     raise ValueError(f"'claims' holds {name!r}, which is no property; {hint}")

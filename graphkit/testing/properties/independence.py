@@ -43,6 +43,40 @@ def batch(case: Case) -> None:
         first_edge += graph.num_edges
 
 
+@register("batch_order", "the order of the graphs in a batch, and of the nodes in each, carries no meaning")
+def batch_order(case: Case) -> None:
+    """Three graphs side by side; then in another order, the nodes of each relabelled."""
+    if "graph" in case.levels and not case.takes_batch:
+        raise NotApplicable("the layer pools over all nodes and takes no 'batch'")
+    module = case.module()
+    generator = case.generator()
+    num_nodes = int(case.data.num_nodes or 0)
+    graphs = [
+        case.data,
+        subgraph(case.data, torch.randperm(num_nodes, generator=generator)[: max(1, num_nodes // 2)]),
+        take_edges(case.data, torch.arange(0, case.data.num_edges, 2)),
+    ]
+    labels = [torch.randperm(int(graph.num_nodes or 0), generator=generator) for graph in graphs]
+    order = [2, 0, 1]
+    moved = [relabel_nodes(graphs[number], labels[number]) for number in order]
+    first_node, first_edge = {}, {}
+    nodes_before = edges_before = 0
+    for number in order:
+        first_node[number], first_edge[number] = nodes_before, edges_before
+        nodes_before += int(graphs[number].num_nodes or 0)
+        edges_before += graphs[number].num_edges
+    everyone = range(len(graphs))
+    case.require_same(
+        "batch_order",
+        case.run(module, join(graphs)),
+        case.run(module, join(moved)),
+        nodes=torch.cat([labels[k] + first_node[k] for k in everyone]),
+        edges=torch.cat([torch.arange(graphs[k].num_edges) + first_edge[k] for k in everyone]),
+        graphs=torch.tensor([order.index(k) for k in everyone]),
+        context="of a batch after reordering its graphs and relabelling their nodes",
+    )
+
+
 @register("locality", "an unrelated component changes nothing, not even a hub of high degree")
 def locality(case: Case) -> None:
     """A copy of the graph, with a hub that exceeds every degree, is put behind and then before it."""

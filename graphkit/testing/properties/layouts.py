@@ -107,6 +107,35 @@ def layouts(case: Case) -> None:
             )
 
 
+@register("edge_index_sort", "an EdgeIndex that was sorted again gives the same output", law=False, needs_edges=True)
+def edge_index_sort(case: Case) -> None:
+    """Sorted by source with its cache filled, then by target with ``EdgeIndex.sort_by``.
+
+    PyG 2.8.1 keeps the pointers of the first sort then (``sort_by`` copies the cache), so a layer that reads them gives
+    wrong numbers without an error. The fault is not the layer's: this is an ability, not a law.
+    """
+    module = case.module()
+    if isinstance(module, Aggregation) or case.data.num_edges == 0 or case.sorted_only:
+        raise NotApplicable("needs edges in any order")
+    data = case.data
+    by_source = torch.argsort(data.edge_index[0], stable=True)
+    size = (int(data.num_nodes or 0),) * 2
+    first = EdgeIndex(data.edge_index[:, by_source], sparse_size=size, sort_order="row").fill_cache_()
+    by_target, perm = first.sort_by("col")
+    order = by_source if perm is None else by_source[perm]
+    position = torch.empty_like(order)
+    position[order] = torch.arange(order.numel())
+    case.require_same(
+        "edge_index_sort",
+        case.run(module, data),
+        case.run(module, _with(take_edges(data, order), by_target)),
+        nodes=torch.arange(size[0]),
+        edges=position,
+        graphs=torch.zeros(1, dtype=torch.long),
+        context="when the graph is an EdgeIndex sorted by source, then by target",
+    )
+
+
 def _index_or_ptr(case: Case, module: Aggregation) -> None:
     data, _ = sort_by_target(case.data)
     source, target = data.edge_index

@@ -64,6 +64,29 @@ def reset_parameters(case: Case) -> None:
             )
 
 
+@register("train_eval", "evaluation leaves no trace, and training draws the same under the same seed")
+def train_eval(case: Case) -> None:
+    """An evaluation changes no parameter and no buffer, and going to training mode and back changes no bit of it.
+
+    Running statistics and dropout are for training: there two copies of the layer agree where the seed is the same.
+    """
+    module = case.module()
+    before = {name: value.clone() for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    expected = case.run(module, case.data)
+    for name, value in module.state_dict().items():
+        if isinstance(value, Tensor) and name in before and not _same_bits(before[name], value):
+            raise BrokenClaim("train_eval", f"an evaluation changes '{name}'", element=name)
+    module.train()
+    module.eval()
+    _require_bits(case, "train_eval", expected, case.run(module, case.data), "in a second evaluation")
+    first, second = (case.run(case.module(train=True), case.data) for _ in range(2))
+    _require_bits(case, "train_eval", first, second, "in training mode under the same seed")
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool(((a == b) | (a != a)).all())
+
+
 @register("state_dict", "a state_dict carries the whole layer")
 def state_dict(case: Case) -> None:
     """Another layer gives equal bits after loading; the keys are the same before and after use."""
