@@ -224,18 +224,20 @@ class EvolveGCNO(FusedMessagePassing):
         if edge_weight is not None:
             edge_weight = edge_weight.to(h.dtype)
         loops = self._loops(graph, h)
-        scale = None
         if self.normalize:
             degree = _degree(graph, edge_weight, h) if snapshot.degree is None else snapshot.degree.to(h.dtype)
             degree = degree if loops is None else degree + loops
             empty = degree == 0
-            scale = degree.masked_fill(empty, 1.0).rsqrt().masked_fill(empty, 0.0)[:, None]
-            h = h * scale
+            scale = degree.masked_fill(empty, 1.0).rsqrt().masked_fill(empty, 0.0)
+            source, target = graph.edge_index
+            both = scale[source] * scale[target]
+            edge_weight = both if edge_weight is None else edge_weight * both
+            loops = None if loops is None else loops * scale.square()
         # propagate_type: (x: Tensor, edge_weight: OptTensor)
         out = self.propagate(graph, x=h, edge_weight=edge_weight)
-        if loops is not None:
-            out = out + (h if isinstance(loops, float) else loops[:, None] * h)
-        return out if scale is None else out * scale
+        if loops is None:
+            return out
+        return out + h if isinstance(loops, float) else torch.addcmul(out, loops[:, None], h)
 
     def _loops(self, graph: Graph, h: Tensor) -> Tensor | float | None:
         """The weights of the loops that are added."""

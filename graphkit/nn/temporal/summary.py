@@ -49,23 +49,28 @@ def summarize(
     """
     if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape[:1]):
         raise ValueError(f"'mask' must be bool [{x.size(0)}], one per node (got {mask.dtype} {list(mask.shape)})")
-    unit = score_vector / score_vector.norm().clamp(min=torch.finfo(score_vector.dtype).tiny)
-    score = x @ unit if x.is_floating_point() else unit[x]
-    masked = score if mask is None else score.masked_fill(~mask, -torch.inf)
-    if batch is None or batch_size == 1:
-        index, count = _best(masked.detach(), k, mask)
-    else:
-        there = torch.ones_like(batch) if mask is None else mask.long()
-        count = batch.new_zeros(batch_size).index_add_(0, batch, there)
-        index = segment_topk(masked.detach(), k, batch, batch_size).indices
     if x.size(0) == 0:
         return score_vector.new_zeros(batch_size, score_vector.numel(), k)
+    unit = score_vector / score_vector.norm().clamp(min=torch.finfo(score_vector.dtype).tiny)
+    with torch.no_grad():
+        score = x @ unit if x.is_floating_point() else unit[x]
+        score = score if mask is None else score.masked_fill(~mask, -torch.inf)
+        if batch is None or batch_size == 1:
+            index, count = _best(score, k, mask)
+        else:
+            there = torch.ones_like(batch) if mask is None else mask.long()
+            count = batch.new_zeros(batch_size).index_add_(0, batch, there)
+            index = segment_topk(score, k, batch, batch_size).indices
     # Column j holds the j-th best node, or the last one that is there.
     column = torch.minimum(torch.arange(k, device=x.device), (count[:, None] - 1).clamp(min=0))
-    index = index.gather(1, column).clamp(min=0).flatten()
-    rows = x[index] if x.is_floating_point() else F.one_hot(x[index], score_vector.numel()).to(score.dtype)
-    weight = torch.tanh(score[index]) * (count > 0).repeat_interleave(k)
-    return (rows * weight[:, None]).unflatten(0, (batch_size, k)).transpose(1, 2)
+    chosen = x[index.gather(1, column).clamp(min=0).flatten()]
+    # The scores of the chosen rows once more: the gradient reaches no others.
+    if x.is_floating_point():
+        rows, value = chosen, chosen @ unit
+    else:
+        rows, value = F.one_hot(chosen, unit.numel()).to(unit.dtype), unit[chosen]
+    weight = torch.tanh(value).unflatten(0, (batch_size, k)) * (count > 0)[:, None]
+    return rows.unflatten(0, (batch_size, k)).transpose(1, 2) * weight[:, None]
 
 
 def _best(score: Tensor, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:

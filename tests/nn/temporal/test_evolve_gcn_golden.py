@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -50,7 +52,7 @@ def test_summary(name: str) -> None:
 
 def layers(arrays: dict[str, Tensor], kind: str, widths: list[int]) -> list[EvolveGCNO]:
     made = []
-    for number, (width, out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (width, out) in enumerate(itertools.pairwise(widths)):
         layer = (EvolveGCNH if kind == "h" else EvolveGCNO)(width, out, mode="window", self_loops=None, normalize=False)
         layer.double().load_state_dict(golden.layer(arrays, f"param.layer{number}.", scored=kind == "h"))
         made.append(layer)
