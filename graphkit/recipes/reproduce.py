@@ -105,6 +105,7 @@ def comparison(dataset: str, outcome: Outcome) -> list[str]:
     measured, most = mean_std(outcome.test)[0], outcome.published_epochs
     done = sum(outcome.epochs) / len(outcome.epochs)
     share = "" if published is None or most is None else f"{100 * done / most:.1f} %"
+    runs = "" if published is None or published.test_std is None else str(published.runs)
     rows = [
         (f"{outcome.method} on {dataset}", "published", "measured"),
         (f"test {metric}", _published(outcome), _text(*mean_std(outcome.test))),
@@ -113,7 +114,7 @@ def comparison(dataset: str, outcome: Outcome) -> list[str]:
             "not published" if published is None or published.val is None else _text(published.val, published.val_std),
             _text(*mean_std(outcome.val)),
         ),
-        ("runs", "" if published is None or published.test_std is None else "10", str(len(outcome.test))),
+        ("runs", runs, str(len(outcome.test))),
         ("epochs", "" if most is None else str(most), f"{done:g}" + (f" ({share} of the published)" if share else "")),
     ]
     lines = ["", *_columns(rows, 1)]

@@ -1,1 +1,1 @@
-"""Learnable commutative monoids: the second minimum of a multiset of numbers."""
+"""Learnable commutative monoids: the second minimum of multisets, and six tasks on random graphs."""

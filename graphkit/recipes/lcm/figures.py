@@ -1,4 +1,4 @@
-"""Accuracy against the size of the sets that an aggregation has to read."""
+"""What an aggregation can do against the size of what it has to read."""
 
 from __future__ import annotations
 
@@ -19,15 +19,24 @@ _STYLES = {
 }
 
 
-def draw_accuracy(
-    curves: Mapping[str, Sequence[Mapping[str | int, float]]], seen: tuple[int, int], path: str | os.PathLike[str]
+def draw_by_size(
+    curves: Mapping[str, Sequence[Mapping[float, float]]],
+    seen: tuple[int, int],
+    path: str | os.PathLike[str],
+    *,
+    size: str,
+    score: str,
+    limits: tuple[float, float] | None = None,
 ) -> Path:
     """One line per aggregation, a band over its runs, the sizes seen in training shaded.
 
     Args:
-        curves: per aggregation and run, accuracy by size; ``"seen"`` stands for sizes as in training.
+        curves: per aggregation and run, score by size.
         seen: smallest and largest size in training.
         path: where to save; folders are made.
+        size: what the sizes are of.
+        score: what the scores are.
+        limits: of the scores' axis.
 
     Returns:
         The path.
@@ -43,16 +52,15 @@ def draw_accuracy(
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.axvspan(*seen, color="#2166ac", alpha=0.08, linewidth=0)
-    axes.annotate("sizes seen in training", (seen[0], 1.02), fontsize=8, color="#2166ac")
+    axes.axvspan(*seen, color="#2166ac", alpha=0.08, linewidth=0, label="sizes seen in training")
     for name, runs in curves.items():
-        sizes = [sum(seen) / 2 if size == "seen" else float(size) for size in runs[0]]
+        sizes = list(runs[0])
         scores = np.array([list(run.values()) for run in runs])
         color, style = _STYLES.get(name, ("black", "-"))
         axes.fill_between(sizes, scores.min(0), scores.max(0), color=color, alpha=0.15, linewidth=0)
         axes.plot(sizes, scores.mean(0), style, color=color, marker="o", markersize=3, label=name)
-    axes.set(xlabel="size of the multiset", ylabel="second minimum right (all bits)", ylim=(0, 1.08))
-    axes.legend(frameon=False, fontsize=8)
+    axes.set(xlabel=size, ylabel=score, ylim=limits)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

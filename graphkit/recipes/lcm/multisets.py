@@ -32,6 +32,12 @@ class Multisets:
         offset -= (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
         return Multisets(self.values[start.repeat_interleave(lengths) + offset], lengths, self.targets[which])
 
+    def shuffled(self, generator: torch.Generator) -> Multisets:
+        """The same multisets, the numbers of each in random order."""
+        owner = torch.arange(self.lengths.numel()).repeat_interleave(self.lengths.cpu())
+        order = torch.argsort(owner + torch.rand(owner.numel(), generator=generator, dtype=torch.float64))
+        return Multisets(self.values[order.to(self.values.device)], self.lengths, self.targets)
+
     def to(self, device: torch.device) -> Multisets:
         """On a device."""
         return Multisets(self.values.to(device), self.lengths.to(device), self.targets.to(device))

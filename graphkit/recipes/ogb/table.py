@@ -16,13 +16,14 @@ _LEADERBOARD = f"{_PAPER}; OGB leaderboard"
 
 @dataclass(frozen=True)
 class Published:
-    """A published score, of 10 runs, as a fraction of 1.
+    """A published score, as a fraction of 1.
 
     Args:
         metric: as OGB names it.
         test, test_std: mean and standard deviation on the test split; None if the latter was not published.
         val, val_std: on the validation split, where they were published.
         source: where.
+        runs: how many runs the mean is of.
     """
 
     metric: str
@@ -31,6 +32,7 @@ class Published:
     val: float | None = None
     val_std: float | None = None
     source: str = _PAPER
+    runs: int = 10
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,16 @@ def test_taking_some():
     assert taken.targets.tolist() == by_hand(taken)
 
 
+def test_shuffling_moves_numbers_inside_their_multiset():
+    sets = draw_multisets(50, (2, 9), 6, torch.Generator().manual_seed(0))
+    moved = sets.shuffled(torch.Generator().manual_seed(1))
+    assert not torch.equal(moved.values, sets.values)
+    lengths = sets.lengths.tolist()
+    pairs = zip(moved.values.split(lengths), sets.values.split(lengths), strict=True)
+    assert all(torch.equal(a.sort().values, b.sort().values) for a, b in pairs)
+    assert moved.targets.tolist() == by_hand(moved)
+
+
 def test_bits_count_back():
     values = torch.arange(64)
     assert torch.equal((to_bits(values, 6) * 2.0 ** torch.arange(5, -1, -1)).sum(1), values.float())
