@@ -1,10 +1,11 @@
-"""Training: :class:`Trainer` (back-propagation), what it trains for, what it reports, and where it writes."""
+"""Training: :class:`Trainer` (back-propagation), :class:`ForwardTrainer` (layer by layer), what it trains for, what it reports, and where it writes."""
 
 from __future__ import annotations
 
 from graphkit.train.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.train.config import TrainConfig
 from graphkit.train.distributed import Share, current_share, distributed
+from graphkit.train.forward import ForwardConfig, ForwardTrainer
 from graphkit.train.results import EpochRecord, RunResult, Summary
 from graphkit.train.tasks import (
     GraphPrediction,
@@ -24,6 +25,8 @@ from graphkit.train.trainer import Trainer, repeat
 __all__ = [
     "Trainer",
     "TrainConfig",
+    "ForwardTrainer",
+    "ForwardConfig",
     "repeat",
     "Task",
     "NodeClassification",

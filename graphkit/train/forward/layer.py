@@ -1,0 +1,77 @@
+"""One layer of a network that is trained layer by layer: a convolution and a rectifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from graphkit.train.forward.augment import virtual_features
+
+
+class ForwardLayer(nn.Module):
+    """``relu(conv(x, edge_index))``: no dropout, norm or residual beyond what the convolution itself has.
+
+    Args:
+        conv: any layer called as ``conv(x, edge_index)`` that returns one tensor ``[n, H]``.
+        name: what messages call it.
+
+    Raises:
+        ValueError: if the layer keeps its first graph (``cached=True``), is lazy, or returns something else.
+    """
+
+    def __init__(self, conv: nn.Module, name: str = "convs[0]") -> None:
+        super().__init__()
+        if getattr(conv, "cached", False):
+            raise ValueError(
+                f"{name}: got {type(conv).__name__}(cached=True), which answers for the graph of its first call "
+                "whatever the graph; expected cached=False (graphkit keeps what does not change, by input and graph)"
+            )
+        if any(isinstance(parameter, UninitializedParameter) for parameter in conv.parameters()):
+            raise ValueError(f"{name}: got a lazy {type(conv).__name__}, expected its number of input channels")
+        self.conv = conv
+        self.name = name
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        out = self.conv(x, edge_index)
+        if not isinstance(out, Tensor):
+            raise ValueError(
+                f"{self.name}: {type(self.conv).__name__} returned a {type(out).__name__}, expected one tensor [n, H]; "
+                "wrap it in a module that picks the features"
+            )
+        if out.dim() != 2 or out.size(0) != x.size(0):
+            raise ValueError(
+                f"{self.name}: {type(self.conv).__name__} returned shape {list(out.shape)}, expected [{x.size(0)}, H]"
+            )
+        return out.relu()
+
+
+class ForwardNetwork(nn.Module):
+    """The layers, and the features of the virtual class nodes as a buffer, so that a saved network predicts alone.
+
+    Args:
+        convs: from the input to the top.
+    """
+
+    virtual: Tensor | None
+
+    def __init__(self, convs: list[nn.Module]) -> None:
+        super().__init__()
+        if not convs:
+            raise ValueError("convs: got none, expected at least one layer")
+        self.layers = nn.ModuleList(ForwardLayer(conv, f"convs[{i}]") for i, conv in enumerate(convs))
+        self.register_buffer("virtual", None)
+
+    def draw_virtual(self, num_classes: int, like: Tensor, seed: int) -> None:
+        """Draws the class nodes' features, unless they are there already."""
+        if self.virtual is None:
+            generator = torch.Generator().manual_seed(seed)
+            self.virtual = virtual_features(num_classes, like.size(1), generator, like.dtype).to(like.device)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        found = state_dict.get(f"{prefix}virtual")
+        if found is not None:
+            self.virtual = torch.empty_like(found)
+        super()._load_from_state_dict(state_dict, prefix, *args)

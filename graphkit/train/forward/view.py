@@ -1,0 +1,89 @@
+"""One layer on a frozen input: its outputs at the rows that matter, again and again, as its weights change.
+
+There is a plain form, which calls the layer, and a linear form (:mod:`~graphkit.train.forward.linear`) with the same
+numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from graphkit.train.forward.layer import ForwardLayer
+from graphkit.train.forward.linear import Aggregated, Features, LinearForm, Topology, linear_form
+
+
+class View(Protocol):
+    """The layer's outputs at named sets of rows: ``view("train", "classes")`` -> a tensor for each."""
+
+    def __call__(self, *names: str) -> tuple[Tensor, ...]: ...
+
+
+def make_view(
+    layer: ForwardLayer, features: Features, topology: Topology, rows: Mapping[str, Tensor], fast: bool = True
+) -> View:
+    """A layer on one frozen input.
+
+    Args:
+        layer: the layer.
+        features: its input.
+        topology: the graph.
+        rows: which rows, by name.
+        fast: aggregate once where the layer is linear; False always calls the layer.
+    """
+    if fast and linear_form(layer.conv) is not None:
+        return _LinearView(layer, features, topology, rows)
+    return _PlainView(layer, features, topology, rows)
+
+
+class _PlainView:
+    def __init__(self, layer: ForwardLayer, features: Features, topology: Topology, rows: Mapping[str, Tensor]) -> None:
+        self.layer, self.edge_index, self.rows = layer, topology.edge_index, rows
+        self.x = features.dense()
+
+    def __call__(self, *names: str) -> tuple[Tensor, ...]:
+        out = self.layer(self.x, self.edge_index)
+        return tuple(out[self.rows[name]] for name in names)
+
+
+class _LinearView:
+    def __init__(self, layer: ForwardLayer, features: Features, topology: Topology, rows: Mapping[str, Tensor]) -> None:
+        self.layer = layer
+        kinds = [kind for kind, _ in form_of(layer).terms]
+        self.parts = {
+            name: [Aggregated(topology, kind, features, which) for kind in kinds] for name, which in rows.items()
+        }
+
+    def __call__(self, *names: str) -> tuple[Tensor, ...]:
+        form = form_of(self.layer)
+        return tuple(sum_of_products(form, self.parts[name]).relu() for name in names)
+
+
+def sum_of_products(form: LinearForm, parts: Sequence[Any]) -> Tensor:
+    """``bias + sum over terms of P_k W_k^T`` for the aggregated inputs of each term."""
+    out = parts[0].times(form.terms[0][1])
+    for part, (_, weight) in zip(parts[1:], form.terms[1:], strict=True):
+        out = out + part.times(weight)
+    return out if form.bias is None else out + form.bias
+
+
+def form_of(layer: ForwardLayer) -> LinearForm:
+    form = linear_form(layer.conv)
+    if form is None:
+        raise RuntimeError(f"{layer.name}: hooks or parts of the layer were exchanged while it was being trained")
+    return form
+
+
+def is_linear(layer: ForwardLayer) -> bool:
+    """Whether the linear form stands for the layer."""
+    return linear_form(layer.conv) is not None
+
+
+def all_rows(layer: ForwardLayer, features: Features, topology: Topology, fast: bool = True) -> Tensor:
+    """The layer's outputs for every node, without a gradient and in evaluation mode: ``[N + K, H]``."""
+    everything = torch.arange(topology.num_nodes, device=topology.edge_index.device)
+    with torch.no_grad():
+        return make_view(layer, features, topology, {"all": everything}, fast)("all")[0]
