@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from graphkit.registry.table import Build, register
+from typing import Any
+
+from graphkit.registry.table import BASES, Build, register
 
 _ONE_SET = "the weights of a step are made from, and used on, one set of nodes"
 _WHOLE = "the weights are made from the best nodes of the whole snapshot"
+_BEST = {
+    "bipartite": _ONE_SET,
+    "locality": _WHOLE,
+    "isolated_nodes": _WHOLE,
+    "multi_edges": f"{_WHOLE}, which a twin of a node changes",
+    "bfloat16": "which nodes are the best depends on the last digits",
+}
+
+
+def _over_time(layer: Any, snapshots: Any) -> Any:
+    """All steps at once, as training calls a layer; the contract's other tests call it step by step."""
+    from graphkit.graph.temporal import Snapshot
+
+    return layer.sequence([Snapshot(data.x, data.edge_index, data.edge_weight) for data in snapshots])[0]
+
 
 register(
     "EvolveGCNO",
@@ -13,6 +30,7 @@ register(
     args=(8, 6),
     kind="conv",
     lazy_args=(-1, 6),
+    groups=("causality",),
     lacks={"bipartite": _ONE_SET},
 )
 register(
@@ -30,13 +48,8 @@ register(
     args=(8, 6),
     kind="conv",
     lazy_args=(-1, 6),
-    lacks={
-        "bipartite": _ONE_SET,
-        "locality": _WHOLE,
-        "isolated_nodes": _WHOLE,
-        "multi_edges": f"{_WHOLE}, which a twin of a node changes",
-        "bfloat16": "which nodes are the best depends on the last digits",
-    },
+    groups=("causality",),
+    lacks=_BEST,
 )
 register(
     "EvolvingConv",
@@ -44,5 +57,18 @@ register(
     args=(Build("torch_geometric.nn:SAGEConv", 8, 6),),
     kind="conv",
     graph_input=False,
+    groups=("causality",),
     lacks={"lazy": "the cells are sized by the layer's weights when they are made"},
 )
+register(
+    "EvolveGCN",
+    "graphkit.models:EvolveGCN",
+    args=(8, 6),
+    kind="model",
+    lazy_args=(-1, 6),
+    sequence=_over_time,
+    groups=("causality",),
+    lacks=_BEST,
+)
+BASES["graphkit.models:PairClassifier"] = "a head for pairs of embeddings, which knows no graph"
+BASES["graphkit.models:TemporalModel"] = "an encoder and a head, each of which is tested apart"

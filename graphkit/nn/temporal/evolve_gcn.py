@@ -75,6 +75,8 @@ class EvolveGCNO(FusedMessagePassing):
         (torch.Size([3, 2]), torch.Size([1, 4, 2]))
     """
 
+    _looks_at_all = False  # for the weights of a step
+
     def __init__(
         self,
         in_channels: int,
@@ -176,12 +178,14 @@ class EvolveGCNO(FusedMessagePassing):
         Raises:
             ValueError: if there is no snapshot, or sizes disagree.
         """
-        window = [self._prepare(snapshot) for snapshot in snapshots]
+        window = list(snapshots)
         if not window:
             raise ValueError("'snapshots' must hold at least one (got none)")
         self._check_start(state)
-        states = self._evolve(self._start(state, 1), window, None)
         wanted = range(len(window) - 1 if last else 0, len(window))
+        for t in range(len(window)) if self._looks_at_all else wanted:
+            window[t] = self._prepare(window[t])
+        states = self._evolve(self._start(state, 1), window, None)
         return [self._convolve(window[t], states[t].weight, None) for t in wanted], states[-1]
 
     def _prepare(self, snapshot: Snapshot) -> Snapshot:
@@ -289,6 +293,8 @@ class EvolveGCNH(EvolveGCNO):
         >>> out.shape
         torch.Size([5, 16])
     """
+
+    _looks_at_all = True
 
     def __init__(
         self, in_channels: int, out_channels: int, cell: CellName = "gru", mode: Mode = "stream", **kwargs: Any
