@@ -1,4 +1,5 @@
-"""Training: :class:`Trainer` (back-propagation), :class:`ForwardTrainer` (layer by layer), what it trains for, what it reports, and where it writes."""
+"""Training: :class:`Trainer` (back-propagation), :class:`ForwardTrainer` (each layer by a loss of its own), what they
+train for, what they report, and where they write."""
 
 from __future__ import annotations
 
