@@ -22,6 +22,7 @@ class TrainConfig:
         device: "auto" (CUDA if there is one, else CPU) or a device of torch, e.g. "cuda:1".
         progress: show a progress bar; null: only on a terminal.
         checkpoint_every: epochs between checkpoints, if checkpoints are written.
+        checkpoint_steps: steps between further checkpoints within an epoch, for epochs that are long; null: none.
         clip_grad: largest norm of the gradient; null: no limit.
         accumulate: batches whose gradients make up one step.
         amp: compute in bfloat16 where that is safe (torch.autocast).
@@ -54,6 +55,7 @@ class TrainConfig:
     device: str = "auto"
     progress: bool | None = None
     checkpoint_every: int = 50
+    checkpoint_steps: int | None = None
     clip_grad: float | None = None
     accumulate: int = 1
     amp: bool = False
@@ -67,7 +69,15 @@ class TrainConfig:
     limit_batches: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "patience", "checkpoint_every", "accumulate", "eval_every", "limit_batches"):
+        for name in (
+            "epochs",
+            "patience",
+            "checkpoint_every",
+            "checkpoint_steps",
+            "accumulate",
+            "eval_every",
+            "limit_batches",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: got {value}, expected at least 1")

@@ -20,7 +20,9 @@ from graphkit.train.distributed import Share
 from graphkit.train.results import EpochRecord
 
 # A run may be resumed with more epochs, on another device, or with another look of the progress bar.
-_MAY_DIFFER = frozenset({"epochs", "device", "progress", "checkpoint_every", "compile", "max_minutes"})
+_MAY_DIFFER = frozenset(
+    {"epochs", "device", "progress", "checkpoint_every", "checkpoint_steps", "compile", "max_minutes"}
+)
 
 
 @dataclass
@@ -31,10 +33,14 @@ class Progress:
     best_epoch: int = 0
     best_val: float = float("-inf")
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    # Of the epoch that is under way: steps done, summed loss and number of labels.
+    steps: int = 0
+    total: tuple[float, float] = (0.0, 0.0)
 
     def update(self, record: EpochRecord, model: nn.Module) -> bool:
         """Takes in an epoch; True if it is the best so far (a tie does not displace the earlier one)."""
         self.history.append(record)
+        self.steps, self.total = 0, (0.0, 0.0)
         better = record.val is not None and (self.best_epoch == 0 or record.val > self.best_val)
         if better and record.val is not None:
             self.best_epoch, self.best_val = record.epoch, record.val
@@ -90,6 +96,7 @@ class TrainState:
             "ema": None if self.ema is None else self.ema.state_dict(),
             "random": share.gather_objects(random_state()),
             "history": [asdict(record) for record in progress.history],
+            "epoch_under_way": {"steps": progress.steps, "total": list(progress.total)},
             "best": {"epoch": progress.best_epoch, "val": progress.best_val, "weights": progress.best_weights},
         }
 
@@ -125,7 +132,9 @@ class TrainState:
         set_random_state(content["random"][share.rank])
         best = content["best"]
         history = [EpochRecord(**record) for record in content["history"]]
-        self.progress = Progress(history, best["epoch"], best["val"], best["weights"])
+        part = content.get("epoch_under_way", {"steps": 0, "total": (0.0, 0.0)})
+        loss, labels = part["total"]
+        self.progress = Progress(history, best["epoch"], best["val"], best["weights"], part["steps"], (loss, labels))
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch_geometric import seed_everything
 from tqdm import tqdm
 
-from graphkit.train.checkpoint import load_newest, save_checkpoint
+from graphkit.train.checkpoint import load_newest, random_state, save_checkpoint, set_random_state
 from graphkit.train.config import TrainConfig
 from graphkit.train.diagnose import bad_gradient, culprit
 from graphkit.train.distributed import Share, current_share
@@ -24,6 +24,7 @@ from graphkit.train.schedule import MakeOptimizer, make_ema, make_optimizer, mak
 from graphkit.train.state import Progress, TrainState, versions
 from graphkit.train.sync_norm import synchronize_batch_norm
 from graphkit.train.tasks import NodeClassification, Task
+from graphkit.train.tasks.base import Remembers
 from graphkit.train.trackers import Tracker
 
 
@@ -177,9 +178,19 @@ class Trainer:
         # A generator of its own per epoch: the order of the data is the same in all processes and after a resume.
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         batches = itertools.islice(self.task.batches(data, generator), self.config.limit_batches)
-        total = torch.zeros(2, dtype=torch.float64)
-        for number, group in enumerate(_groups(batches, self.config.accumulate), start=1):
+        groups = _groups(batches, self.config.accumulate)
+        progress = state.progress
+        total = torch.tensor(progress.total, dtype=torch.float64)
+        if progress.steps:  # resumed within the epoch: what these batches draw is drawn already
+            random = random_state()
+            for _ in itertools.islice(groups, progress.steps):
+                continue
+            set_random_state(random)
+        for number, group in enumerate(groups, start=progress.steps + 1):
             total += self._step(group, state, f"epoch {epoch}, step {number}", share)
+            progress.steps, progress.total = number, (float(total[0]), float(total[1]))
+            if self.config.checkpoint_steps is not None and number % self.config.checkpoint_steps == 0:
+                self._save(state, share)
         if total[1] == 0:
             raise ValueError(f"data: got no known training label in epoch {epoch}, expected at least one")
         scores: dict[str, float] = {}
@@ -266,6 +277,8 @@ class Trainer:
         if self.checkpoint_dir is None:
             return
         content = state.to_checkpoint(self.config, share)
+        if isinstance(self.task, Remembers):
+            content["task"] = self.task.memory()
         if share.first:
             save_checkpoint(self.checkpoint_dir / "last.pt", content, keep=self.checkpoint_dir / "previous.pt")
 
@@ -282,6 +295,8 @@ class Trainer:
         newest = load_newest(paths)
         if newest is not None:
             state.from_checkpoint(*newest, self.config, share)
+            if isinstance(self.task, Remembers):
+                self.task.recall(newest[0]["task"])
 
 
 def _groups(batches: Iterable[Any], size: int) -> Iterable[list[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,18 @@ class Task(Protocol):
 
     def predict(self, model: nn.Module, data: Any) -> Any:
         """The model's output for the data, for the user."""
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A task that carries something from one batch to the next, such as the state of a sequence: it goes into the
+    checkpoint."""
+
+    def memory(self) -> Any:
+        """What the task carries, in tensors and plain values."""
+
+    def recall(self, memory: Any) -> None:
+        """Take it back."""
 
 
 def summed_loss(criterion: Criterion, prediction: Tensor, y: Tensor) -> tuple[Tensor, int]:
