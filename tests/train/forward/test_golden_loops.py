@@ -45,8 +45,8 @@ def trained(name: str, **options: Any) -> tuple[ForwardTrainer, Any, Any]:
     return trainer, data, trainer.fit(data)
 
 
-def close(mine: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
+def close(mine: Tensor, theirs: Tensor, tolerance: float = 1e-9) -> None:
+    torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,12 @@ def test_a_run_is_the_published_one(name: str, fast: bool) -> None:
             assert result.metrics[f"test/depth-{depth}"] == pytest.approx(float(row[1]) / 100)
     scores = trainer.predict_scores(data["test"] if links else data, None if links else data.test_mask)
     if links:
-        close(scores, found["test_score"])
+        close(scores, found["test_score"], 1e-8)  # forty steps of Adam multiply roundings
         assert result.test == pytest.approx(float(found["test_auc"]), abs=1e-12)
     elif "test_goodness" in found:
         close(scores, found["test_goodness"])
     else:
-        close(
-            scores[data.test_mask] / scores[data.test_mask].sum(1, keepdim=True), normal(found["test_prob_sum"]), 1e-8
-        )
+        close(scores[data.test_mask] / scores[data.test_mask].sum(1, keepdim=True), normal(found["test_prob_sum"]))
     if not links:
         assert 100 * result.test == pytest.approx(float(found["test_acc"]))
 
