@@ -2,6 +2,7 @@
 
 from graphkit.models.deeper_gcn import DeeperGCN
 from graphkit.models.evolve_gcn import EvolveGCN, PairClassifier, TemporalModel
+from graphkit.models.latent_graph import LatentGraphNetwork
 from graphkit.models.link import LinkModel, LinkPredictor
 from graphkit.models.neural_sheaf_diffusion import NeuralSheafDiffusion
 from graphkit.models.sheaf_ode import SheafODE
@@ -10,6 +11,7 @@ from graphkit.models.sheaf_recommender import SheafRecommender
 __all__ = [
     "DeeperGCN",
     "EvolveGCN",
+    "LatentGraphNetwork",
     "LinkModel",
     "LinkPredictor",
     "NeuralSheafDiffusion",

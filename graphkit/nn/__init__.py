@@ -16,6 +16,13 @@ from graphkit.nn.aggr import (
 from graphkit.nn.conv import FusedMessagePassing, GENConv, SheafConv
 from graphkit.nn.deepgcn import DeepGCNLayer
 from graphkit.nn.encoder import CategoricalEncoder
+from graphkit.nn.latent import (
+    GraphReward,
+    LatentGraph,
+    NeuralSnowflake,
+    NeuralSpacetime,
+    ProductManifold,
+)
 from graphkit.nn.norm import MessageNorm
 from graphkit.nn.reversible import GroupAddRev
 from graphkit.nn.temporal import EvolveGCNH, EvolveGCNO, EvolvingConv
@@ -31,12 +38,17 @@ __all__ = [
     "FusedMessagePassing",
     "GENConv",
     "GRUAggregation",
+    "GraphReward",
     "GroupAddRev",
     "LCMAggregation",
     "LSTMAggregation",
+    "LatentGraph",
     "MessageNorm",
     "MonoidAggregation",
+    "NeuralSnowflake",
+    "NeuralSpacetime",
     "PowerMeanAggregation",
+    "ProductManifold",
     "SheafConv",
     "SoftmaxAggregation",
     "order_sensitivity",
