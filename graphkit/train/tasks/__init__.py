@@ -8,6 +8,12 @@ from graphkit.train.tasks.link import LinkPrediction, hits
 from graphkit.train.tasks.loading import cluster_batches, neighbor_batches
 from graphkit.train.tasks.node import NodeClassification
 from graphkit.train.tasks.recommendation import Recommendation
+from graphkit.train.tasks.temporal import (
+    TemporalEdgeClassification,
+    TemporalLinkPrediction,
+    TemporalNodeClassification,
+    TemporalRegression,
+)
 
 __all__ = [
     "Task",
@@ -15,6 +21,10 @@ __all__ = [
     "GraphPrediction",
     "LinkPrediction",
     "Recommendation",
+    "TemporalEdgeClassification",
+    "TemporalLinkPrediction",
+    "TemporalNodeClassification",
+    "TemporalRegression",
     "neighbor_batches",
     "cluster_batches",
     "Criterion",
