@@ -11,14 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphkit import datasets, graph, loader, models, nn, ops, testing, train
+    from graphkit import datasets, graph, loader, models, nn, ops, symmetry, testing, train
     from graphkit.graph import Graph
 
 __version__ = "0.1.0"
 
-__all__ = ["Graph", "__version__", "datasets", "graph", "loader", "models", "nn", "ops", "testing", "train"]
+__all__ = ["Graph", "__version__", "datasets", "graph", "loader", "models", "nn", "ops", "symmetry", "testing", "train"]
 
-_SUBPACKAGES = frozenset({"datasets", "graph", "loader", "models", "nn", "ops", "testing", "train"})
+_SUBPACKAGES = frozenset({"datasets", "graph", "loader", "models", "nn", "ops", "symmetry", "testing", "train"})
 
 
 def __getattr__(name: str) -> Any:
