@@ -16,6 +16,7 @@ from graphkit.datasets.families import (
     nbody,
     planetoid,
     ratings,
+    temporal,
     tu,
     webpages,
 )
@@ -23,7 +24,7 @@ from graphkit.datasets.families.common import Opener
 from graphkit.datasets.families.ogb import UnknownSetError, is_ogb, load_ogb, ogb_names
 from graphkit.datasets.families.tu import load_tu, tu_name
 
-_FAMILIES = (bundled, expressiveness, molecules, nbody, planetoid, ratings, tu, webpages)
+_FAMILIES = (bundled, expressiveness, molecules, nbody, planetoid, ratings, temporal, tu, webpages)
 _CATALOG: dict[str, Opener] = {name: opener for family in _FAMILIES for name, opener in family.ENTRIES.items()}
 
 
@@ -58,6 +59,9 @@ def load(name: str, root: str | os.PathLike[str] | None = None, *, download: str
     ``roman-empire``, ``minesweeper``, ...   ``HeterophilousGraphDataset``             ``roman_empire/raw/*``
     ``movielens100k``, ``movielens1m``       ``MovieLens100K``, ``MovieLens1M``        ``MovieLens100K/raw/*``
     ``bitcoinotc``                           ``BitcoinOTC``                            ``BitcoinOTC/raw/*``
+    ``bitcoin-otc``, ``bitcoin-alpha``       ours, one ``TemporalData``                ``BitcoinOTC/raw/*.csv``
+    ``england-covid``, ``chickenpox``        ours; ``lags=8``, ``4``                   ``PyGTemporal/*.json``
+    ``sbm-stream``                           ours, one ``TemporalData``; ``seed=0``    none (drawn)
     ``aids``, ``mutag``, ...; ``tu/NAME``    ``TUDataset``                             ``TUDataset/AIDS/raw/*``
     ``csl``                                  ``GNNBenchmarkDataset``                   ``CSL/raw/*``
     ``exp``                                  ours                                      ``EXP/exp_graphs.npz``
