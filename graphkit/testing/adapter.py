@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -41,6 +42,19 @@ def forward_names(layer: nn.Module) -> dict[str, bool]:
             names[parameter.name] = parameter.default is parameter.empty
     required = {name for name, needed in names.items() if needed}
     return {"x": True, "edge_index": True} if passes_on and required <= {"x"} else names
+
+
+def pair_names(layer: nn.Module) -> list[str]:
+    """The arguments of ``forward`` whose annotation allows a pair, for sources and targets.
+
+    Example:
+        >>> from torch_geometric.nn import PointTransformerConv
+        >>> pair_names(PointTransformerConv(8, 8))
+        ['x', 'pos']
+    """
+    parameters = inspect.signature(layer.forward).parameters.values()
+    pairs = re.compile(r"Tuple\[|tuple\[|Pair")
+    return [p.name for p in parameters if p.name != "size" and pairs.search(str(p.annotation))]
 
 
 def takes_edges(layer: nn.Module) -> bool:

@@ -60,6 +60,7 @@ class Case:
         lazy: Builds the layer with ``in_channels=-1``, for the claim ``lazy``.
         graph_input: Whether a :class:`graphkit.Graph` may stand for ``edge_index``; graphkit's own layers
             take one.
+        sparse_input: Whether a sparse tensor may stand for ``edge_index``.
         inputs: Geometric kind of each input (``{"pos": "position"}``), for claims such as ``E(3)``.
         outputs: Geometric kind of each output tensor, in order.
         sequence: ``sequence(layer, snapshots)`` gives one output per snapshot, for the claim ``causality``; a layer
@@ -87,6 +88,7 @@ class Case:
         undirected: bool = False,
         lazy: Callable[[], nn.Module] | None = None,
         graph_input: bool | None = None,
+        sparse_input: bool = True,
         inputs: Mapping[str, str] | None = None,
         outputs: str | tuple[str, ...] = "scalar",
         sequence: Callable[[nn.Module, Sequence[Data]], Sequence[Any]] | None = None,
@@ -101,6 +103,7 @@ class Case:
         self.call = call or call_layer
         self.lazy = lazy
         self.undirected = undirected
+        self.sparse_input = sparse_input
         self.seed = seed
         self.sequence = sequence
         self.inputs = dict(inputs or {})

@@ -79,7 +79,7 @@ def batch_order(case: Case) -> None:
 
 @register("locality", "an unrelated component changes nothing, not even a hub of high degree")
 def locality(case: Case) -> None:
-    """A copy of the graph, with a hub that exceeds every degree, is put behind and then before it."""
+    """A copy of the graph, with a hub that exceeds every degree (one of each node type), is put behind and before."""
     if set(case.levels) == {"graph"}:
         raise NotApplicable("the output is per graph: a component is part of it")
     if case.data.num_edges == 0:
@@ -88,9 +88,12 @@ def locality(case: Case) -> None:
     num_nodes, num_edges = int(case.data.num_nodes or 0), case.data.num_edges
     alone = case.run(module, case.data)
     generator = case.generator()
-    source = torch.randint(num_nodes, (3 * num_edges,), generator=generator)
-    spokes = torch.stack([source, torch.full_like(source, num_nodes - 1)])
     other = relabel_nodes(case.data, torch.arange(num_nodes).roll(1))  # no node where the graph has its like
+    hubs = torch.tensor([num_nodes - 1])
+    if "node_type" in other:  # one of each type: a relation enters some types alone
+        hubs = torch.cat([(other.node_type == kind).nonzero()[-1] for kind in other.node_type.unique()])
+    source = torch.randint(num_nodes, (3 * num_edges * hubs.numel(),), generator=generator)
+    spokes = torch.stack([source, hubs.repeat_interleave(3 * num_edges)])
     if case.undirected:
         spokes = torch.cat([spokes, spokes.flip(0)], dim=1)
     hub = append_edges(other, spokes, generator)

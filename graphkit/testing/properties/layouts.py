@@ -14,6 +14,7 @@ from torch_geometric.edge_index import EdgeIndex
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import index_to_mask, to_torch_coo_tensor, to_torch_csc_tensor
 
+from graphkit.testing.adapter import pair_names
 from graphkit.testing.case import Case
 from graphkit.testing.properties.base import register
 from graphkit.testing.report import BrokenClaim, NotApplicable, brief
@@ -64,7 +65,7 @@ def layouts_of(case: Case, data: Data) -> Iterator[tuple[str, Data, Tensor]]:
 
         yield "graphkit.Graph", _with(data, Graph.from_edge_index(data.edge_index, size[0])), same
     values = case.edge_inputs()
-    if len(values) > 1 or case.sorted_only:
+    if len(values) > 1 or case.sorted_only or not case.sparse_input:
         return
     weight = data[values[0]] if values else torch.ones(data.num_edges, dtype=torch.float64)
     drop = tuple(values)
@@ -170,7 +171,9 @@ def bipartite(case: Case) -> None:
     whole = case.run(module, data)
     expected = [result[nodes] if level == "node" else result for level, result in zip(case.levels, whole, strict=True)]
     pair = _with(data, data.edge_index)
-    pair.x = (data.x, data.x[:half])
+    for name in ("x", *pair_names(module)):
+        if isinstance(data.get(name), Tensor):
+            pair[name] = (data[name], data[name][:half])
     pair.size = (num_nodes, half)
     results = case.run(module, pair)
     for level, result in zip(case.levels, results, strict=True):
