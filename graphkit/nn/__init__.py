@@ -16,6 +16,7 @@ from graphkit.nn.aggr import (
 from graphkit.nn.conv import FusedMessagePassing, GENConv, SheafConv
 from graphkit.nn.deepgcn import DeepGCNLayer
 from graphkit.nn.encoder import CategoricalEncoder
+from graphkit.nn.frame_averaging import FrameAveraging
 from graphkit.nn.latent import (
     GraphReward,
     LatentGraph,
@@ -35,6 +36,7 @@ __all__ = [
     "EvolveGCNH",
     "EvolveGCNO",
     "EvolvingConv",
+    "FrameAveraging",
     "FusedMessagePassing",
     "GENConv",
     "GRUAggregation",

@@ -66,7 +66,7 @@ def make_cloud(
         batch: the cloud of each node ``[N]``; one cloud where None.
         num_graphs: number of clouds; the largest entry of ``batch`` + 1 where None.
         frame_from: names of the inputs that make the frame; all positions, vectors and pseudovectors where None.
-        grad: keep the gradient of points and centre.
+        grad: keep the gradient of points and covariance; the centre has it in any case.
 
     Raises:
         ValueError: if there is nothing to make a frame from, or shapes do not fit.
@@ -87,17 +87,14 @@ def make_cloud(
     graphs = torch.arange(num_graphs, device=batch.device)
     num_nodes = torch.bincount(batch, minlength=num_graphs)
 
+    rows = {key: _rows(key, data[key], batch.numel(), num_graphs, group.dim) for key in known}
+    center = rows[chosen[0]].new_zeros(num_graphs, group.dim)
+    if group.translations:
+        origin = next((rows[key] for key, kind in moved.items() if kind == "position"), None)
+        if origin is None or origin.size(0) != batch.numel():
+            raise ValueError(f"{group.name} has translations: it needs a position of each node, got inputs {moved}")
+        center = ops.scatter(origin.mean(1), batch, num_graphs, "mean")
     with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
-        rows = {key: _rows(key, data[key], batch.numel(), num_graphs, group.dim) for key in known}
-        center = rows[chosen[0]].new_zeros(num_graphs, group.dim)
-        positions = [key for key, kind in moved.items() if kind == "position"]
-        if group.translations:
-            if not positions:
-                raise ValueError(f"{group.name} has translations: it needs an input of kind 'position', got {moved}")
-            origin = rows[positions[0]].mean(1)
-            if origin.size(0) != batch.numel():
-                raise ValueError(f"'{positions[0]}' must have a row per node, {batch.numel()}, got {origin.size(0)}")
-            center = ops.scatter(origin, batch, num_graphs, "mean")
         points = []
         covariance = rows[chosen[0]].new_zeros(num_graphs, group.dim, group.dim)
         upper = torch.triu_indices(group.dim, group.dim, device=batch.device)

@@ -91,7 +91,7 @@ class EuclideanFrame:
         index = self.index(mean.size(0))
         mean = damp(mean, kind, None if self.damping is None else self.damping[index])
         back = from_axes(mean, kind, self.rotation[index], self.scale[index])
-        return back + _rows_like(self.center[index], back) if kind == "position" else back
+        return back + rows_like(self.center[index], back) if kind == "position" else back
 
 
 def to_axes(value: Tensor, kind: str, index: Tensor, rotation: Tensor, center: Tensor, scale: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def to_axes(value: Tensor, kind: str, index: Tensor, rotation: Tensor, center: T
         return value
     local = value
     if kind == "position":
-        local = (value.double() - _rows_like(center[index], value)).to(value.dtype)
+        local = (value.double() - rows_like(center[index], value)).to(value.dtype)
     local = _rotate(local, kind, rotation.to(value.dtype)[index])
     return local / _scale_of(kind, scale, index, local)
 
@@ -121,7 +121,7 @@ def from_axes(value: Tensor, kind: str, rotation: Tensor, scale: Tensor) -> Tens
     moved = _rotate(value, kind, rotation.mT.to(value.dtype))
     if kind in ("pseudovector", "tensor"):
         scale = scale.square()
-    return moved * _rows_like(scale, moved).to(value.dtype)
+    return moved * rows_like(scale, moved).to(value.dtype)
 
 
 def flip(values: Tensor, kind: str, signs: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def flip(values: Tensor, kind: str, signs: Tensor) -> Tensor:
     if kind == "pseudovector":
         signs = signs * signs.prod(-1, keepdim=True)
     factor = signs[:, :, None] * signs[:, None, :] if kind == "tensor" else signs
-    return values * _rows_like(factor, values)
+    return values * rows_like(factor, values)
 
 
 def damp(value: Tensor, kind: str, damping: Tensor | None) -> Tensor:
@@ -248,7 +248,7 @@ def _scale(group: Euclidean, cloud: Cloud) -> Tensor:
 
 def _scale_of(kind: str, scale: Tensor, index: Tensor, like: Tensor) -> Tensor:
     factor = torch.where(scale > 0, scale, 1.0).to(like.dtype)[index]
-    return _rows_like(factor.square() if kind in ("pseudovector", "tensor") else factor, like)
+    return rows_like(factor.square() if kind in ("pseudovector", "tensor") else factor, like)
 
 
 def _rotate(value: Tensor, kind: str, rotation: Tensor) -> Tensor:
@@ -260,10 +260,10 @@ def _rotate(value: Tensor, kind: str, rotation: Tensor) -> Tensor:
     flat = value.reshape(value.size(0), -1, value.size(-1))
     moved = (flat @ rotation).reshape(value.shape)
     if kind == "pseudovector":
-        return moved * _rows_like(torch.linalg.det(rotation), moved)
+        return moved * rows_like(torch.linalg.det(rotation), moved)
     return moved
 
 
-def _rows_like(value: Tensor, like: Tensor) -> Tensor:
+def rows_like(value: Tensor, like: Tensor) -> Tensor:
     """``[n]`` or ``[n, d]`` with axes of size 1 put in after the first, to meet rows ``[n, ..., d]``."""
     return value.reshape(value.size(0), *(1,) * (like.dim() - value.dim()), *value.shape[1:])
