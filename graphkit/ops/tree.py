@@ -24,9 +24,12 @@ Combine: TypeAlias = Callable[..., Tensor]
 
 
 def block_rows(x: Tensor) -> int:
-    """How many rows are combined at once: on the CPU so few that what a combination writes in between stays in the
-    cache, elsewhere so many that launching is no cost."""
-    return max(64, 2**16 // max(math.prod(x.shape[1:]), 1)) if x.device.type == "cpu" else 2**16
+    """How many rows are combined at once: on the CPU about a megabyte for each of (at most four) threads, so that what
+    a combination writes in between stays in their caches and yet there is something to share, elsewhere so many that
+    launching is no cost."""
+    if x.device.type != "cpu":
+        return 2**16
+    return max(64, min(torch.get_num_threads(), 4) * 2**18 // max(math.prod(x.shape[1:]), 1))
 
 
 @torch.compiler.disable
