@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -49,7 +50,7 @@ class LatentGraphNetwork(nn.Module):
         out_channels: classes.
         latent_channels: for each convolution the widths of the MLP that makes its points, or None for no new graph;
             default: ``(16, 4)`` for the first. Fewer entries than convolutions stand for None.
-        metric: makes a metric, e.g. ``NeuralSnowflake``; Euclidean by default.
+        metric: a metric, of which every graph gets a copy, or what makes one, e.g. ``NeuralSnowflake``.
         k: neighbours per point.
         conv: ``"gcn"``, ``"edge"`` (EdgeConv with maximum), ``"gat"``, or a function from widths to a layer with
             ``forward(x, edge_index)``, and ``edge_weight`` third if ``weighted``.
@@ -84,7 +85,7 @@ class LatentGraphNetwork(nn.Module):
         hidden_channels: Sequence[int],
         out_channels: int,
         latent_channels: Sequence[Sequence[int] | None] = ((16, 4),),
-        metric: Callable[[], Metric] = Euclidean,
+        metric: Metric | Callable[[], Metric] = Euclidean,
         k: int = 5,
         *,
         conv: Literal["gcn", "edge", "gat"] | MakeConv = "gcn",
@@ -119,8 +120,9 @@ class LatentGraphNetwork(nn.Module):
                 self.latents.append(nn.Identity())  # keeps the last graph
             else:
                 make = _encoder(encoder, [seen, *points])
+                own = copy.deepcopy(metric) if isinstance(metric, Metric) else metric()
                 drawn = sampler if isinstance(sampler, str) else sampler()
-                self.latents.append(LatentGraph(make, metric(), k, sampler=drawn, **latent))
+                self.latents.append(LatentGraph(make, own, k, sampler=drawn, **latent))
                 seen = points[-1]
             self.convs.append(_conv(conv, width, channels))
             width, seen = channels, seen + channels

@@ -81,15 +81,15 @@ def _polar(u: Tensor, v: Tensor, root: Tensor | float, most: float, sine: object
     assert callable(sine)
     p, q = safe_norm(u), safe_norm(v)
     a, b = (root * p).clamp(max=most), (root * q).clamp(max=most)
-    product = sine(a) * sine(b)
-    both = (p > 0) & (q > 0)
     unit_u = u / torch.where(p > 0, p, 1.0).unsqueeze(-1)
     unit_v = v / torch.where(q > 0, q, 1.0).unsqueeze(-1)
-    apart = product * (unit_u - unit_v).square().sum(-1) / 4
-    # At the origin there is no direction, but a gradient: with sin(a) = s |u| there, the same is
-    # sin(b) s (|u| |v| - <u, v>) / (2 |v|), and what |u| would add is taken back by the other term.
-    ratio = _over(sine, a, p, root) * _over(sine, b, q, root)
-    return a, b, torch.where(both, apart, ratio * (p * q - (u * v).sum(-1)) / 2)
+    sides = sine(a) * sine(b) * (unit_u - unit_v).square().sum(-1) / 4
+    if bool((p == 0).any()) or bool((q == 0).any()):
+        # At the origin there is no direction, but a gradient: with sin(a) = s |u| there, the same is
+        # sin(b) s (|u| |v| - <u, v>) / (2 |v|), and what |u| would add is taken back by the other term.
+        ratio = _over(sine, a, p, root) * _over(sine, b, q, root)
+        sides = torch.where((p > 0) & (q > 0), sides, ratio * (p * q - (u * v).sum(-1)) / 2)
+    return a, b, sides
 
 
 def _over(sine: object, a: Tensor, length: Tensor, root: Tensor | float) -> Tensor:

@@ -103,10 +103,14 @@ def smallest(keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     value, column = keys.topk(wide, dim=1, largest=False)
     if wide > k:
         tied = (value[:, k - 1] == value[:, k]) & value[:, k].isfinite()
-        if bool(tied.any()):  # topk takes any of them
-            again = keys[tied].sort(dim=1, stable=True)
-            value[tied], column[tied] = again.values[:, :wide], again.indices[:, :wide]
         value, column = value[:, :k], column[:, :k]
+        if bool(tied.any()):  # topk takes any of them: take the first instead
+            rows, last = keys[tied], value[tied, -1:]
+            equal = rows == last
+            better = rows < last
+            equal &= equal.cumsum(1) <= k - better.sum(1, keepdim=True)
+            chosen = (better | equal).nonzero()[:, 1].view(-1, k)
+            value[tied], column[tied] = rows.gather(1, chosen), chosen
     order = column.argsort(dim=1)
     value, column = value.gather(1, order), column.gather(1, order)
     value, order = value.sort(dim=1, stable=True)

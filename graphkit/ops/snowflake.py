@@ -115,6 +115,12 @@ def _value(t: Tensor, layers: Sequence[SnowflakeLayer], p: Tensor | float, eps: 
 
 def _mix(v: Tensor, layer: SnowflakeLayer, eps: float) -> Tensor:
     bounded, fractal, irregular = layer.C.unbind()
-    power = (v + eps) ** layer.a - eps**layer.a
-    log = (torch.log1p(v) + eps) ** layer.b - eps**layer.b
+    power, log = _shifted_power(v, layer.a, eps), _shifted_power(torch.log1p(v), layer.b, eps)
     return fractal * power + irregular * log - bounded * torch.expm1(-v)
+
+
+def _shifted_power(v: Tensor, exponent: Tensor, eps: float) -> Tensor:
+    """``(v + eps)**exponent - eps**exponent`` without cancellation, and so exactly 0 at 0 and never below."""
+    if eps == 0:
+        return v**exponent
+    return eps**exponent * torch.expm1(exponent * torch.log1p(v / eps))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from graphkit.nn.latent.base import Choice, Metric, Request, Sampler, choose, edge_costs, pairs
 from graphkit.ops.point_sets import point_sets
+from graphkit.ops.snowflake import safe_norm
 
 
 class ContinuousDGM(Sampler):
@@ -19,8 +20,8 @@ class ContinuousDGM(Sampler):
 
     over the k cheapest pairs of each point (which have the largest A), not all N^2; with k = N it is the whole matrix.
     Without noise; s is the scale of the layer. The published code takes the mean and the scale of the points from the
-    first batch it sees and keeps them; here they are those of each set of points, without gradients, so that nothing
-    depends on what came before.
+    first batch it sees and keeps them; here they are those of each set of points, so that nothing depends on what came
+    before, and gradients flow through them.
 
     Args:
         threshold: :math:`\theta` at the start; learned.
@@ -28,7 +29,12 @@ class ContinuousDGM(Sampler):
 
     def __init__(self, threshold: float = 0.5) -> None:
         super().__init__()
+        self.start = threshold
         self.threshold = nn.Parameter(torch.tensor(float(threshold)))
+
+    def reset_parameters(self) -> None:
+        """Set the threshold to its start."""
+        nn.init.constant_(self.threshold, self.start)
 
     def forward(self, z: Tensor, metric: Metric, request: Request) -> Choice:
         points = self.normalized(z, request.batch)
@@ -42,15 +48,13 @@ class ContinuousDGM(Sampler):
         """Points about the mean of their set, the farthest at distance 0.9; ``[N, d] -> [N, d]``."""
         if z.size(0) == 0:
             return z
-        with torch.no_grad():
-            which = torch.zeros(z.size(0), dtype=torch.int64, device=z.device)
-            if batch is not None:
-                sets = point_sets(z, batch)
-                which[sets.users(torch.arange(z.size(0), device=z.device))] = sets.begin  # a number for each set
-            mean = torch.zeros_like(z).index_add_(0, which, z)
-            count = torch.zeros_like(z[:, 0]).index_add_(0, which, torch.ones_like(z[:, 0])).clamp(min=1)
-            centre = (mean / count.unsqueeze(1))[which]
-            norm = (z - centre).norm(dim=1)
-            largest = torch.zeros_like(norm).scatter_reduce_(0, which, norm, "amax")[which]
-            factor = 0.9 / torch.where(largest > 0, largest, 1.0)
-        return (z - centre) * factor.unsqueeze(1)
+        which = torch.zeros(z.size(0), dtype=torch.int64, device=z.device)
+        if batch is not None:
+            sets = point_sets(z, batch)
+            which[sets.users(torch.arange(z.size(0), device=z.device))] = sets.begin  # a number for each set
+        count = torch.zeros_like(z[:, 0]).index_add(0, which, torch.ones_like(z[:, 0])).clamp(min=1)
+        mean = torch.zeros_like(z).index_add(0, which, z) / count.unsqueeze(1)
+        centred = z - mean[which]
+        norm = safe_norm(centred)
+        largest = torch.zeros_like(norm).scatter_reduce(0, which, norm, "amax")[which]
+        return centred * (0.9 / torch.where(largest > 0, largest, 1.0)).unsqueeze(1)
