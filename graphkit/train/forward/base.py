@@ -34,6 +34,7 @@ class NodeSetting:
         config: hyper-parameters.
         share: this process's part of the training nodes.
         rows: indices of the nodes whose scores are wanted; None: those that are evaluated.
+        seeds: indices of the training nodes that a batch is about; None: all of them.
     """
 
     x: Tensor
@@ -48,6 +49,7 @@ class NodeSetting:
     config: ForwardConfig
     share: Share = field(default_factory=Share)
     rows: Tensor | None = None
+    seeds: Tensor | None = None
 
     @property
     def judged(self) -> Tensor:
@@ -60,8 +62,8 @@ class NodeSetting:
 
     @property
     def mine(self) -> Tensor:
-        """The training nodes of this process."""
-        return self.share.of(self.train)
+        """The training nodes of this process or batch."""
+        return self.share.of(self.train) if self.seeds is None else self.seeds
 
     @property
     def class_nodes(self) -> Tensor:
@@ -73,8 +75,8 @@ class NodeSetting:
         return replace(self, train=self.train[:0])
 
     def mean(self, losses: Tensor) -> Tensor:
-        """This process's part of the mean over all training nodes."""
-        return losses.sum() / self.train.numel()
+        """This process's part of the mean over all training nodes, or the mean over a batch."""
+        return losses.sum() / (self.train if self.seeds is None else self.seeds).numel()
 
     def context_labels(self, candidate: int) -> tuple[Tensor, Tensor]:
         """Labels where all evaluated nodes pretend to be of class ``candidate``, and the nodes that have one."""
@@ -100,17 +102,18 @@ class NodeSetting:
         known[self.known] = True
         place = torch.full((self.x.size(0),), -1, device=self.x.device)
         place[self.train] = torch.arange(self.train.numel(), device=self.x.device)
-        wrong = self.wrong[place[n_id[seeds]]] if self.wrong.numel() else self.wrong
+        trained = place[n_id]
         return replace(
             self,
             x=self.x[n_id],
             edge_index=edge_index,
             labels=self.labels[n_id],
             known=known[n_id].nonzero().view(-1),
-            train=seeds,
+            train=(trained >= 0).nonzero().view(-1),
             evaluated=seeds[:0],
-            wrong=wrong,
+            wrong=self.wrong[trained[trained >= 0]],
             share=Share(),
+            seeds=seeds,
         )
 
 

@@ -74,8 +74,9 @@ class FFLabelAppending(GreedyRule[LAInputs]):
         return LAInputs(tuple(map(outputs, inputs.versions)), tuple(map(outputs, inputs.candidates)), inputs.topology)
 
     def restrict(self, setting: NodeSetting, inputs: LAInputs, batch: Any) -> tuple[NodeSetting, LAInputs]:
-        small = setting.restrict(batch.n_id, batch.edge_index, batch.seeds)
-        if inputs.versions[0].context is not None:
-            return small, self.begin(small)
-        versions = tuple(Features(each.real[batch.n_id]) for each in inputs.versions)
+        small, n_id = setting.restrict(batch.n_id, batch.edge_index, batch.seeds), batch.n_id
+        versions = tuple(
+            Features(each.real[n_id], context=None if each.context is None else each.context[n_id])
+            for each in inputs.versions
+        )
         return small, LAInputs(versions, (), Topology(small.edge_index, small.x.size(0)))

@@ -88,7 +88,7 @@ class GreedyPhase:
             return
         for batch in self.batches(generator):
             setting, inputs = self.rule.restrict(self.setting, self.inputs, batch)
-            count = setting.train.numel()
+            count = setting.mine.numel()
             loss = self.rule.problem(layer, setting, inputs).loss() if count else _no_loss(layer)
             update(0, loss * count, count)
 
