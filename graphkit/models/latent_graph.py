@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,21 +14,9 @@ from torch_geometric.nn import EdgeConv, GATConv, GCNConv
 from torch_geometric.nn.inits import reset
 
 from graphkit.graph import as_graph
-from graphkit.nn.latent import Euclidean, GraphReward, Latent, LatentGraph, Metric, Sampler
+from graphkit.nn.latent import Euclidean, GraphReward, Latent, LatentGraph, LatentRun, Metric, Sampler
 
 MakeConv = Callable[[int, int], nn.Module]
-
-
-class LatentRun(NamedTuple):
-    """One forward pass.
-
-    Attributes:
-        logits: ``[N, out_channels]``.
-        latents: the graphs that were inferred, first to last.
-    """
-
-    logits: Tensor
-    latents: tuple[Latent, ...]
 
 
 class LatentGraphNetwork(nn.Module):

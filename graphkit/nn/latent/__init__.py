@@ -5,7 +5,7 @@ from graphkit.nn.latent.cdgm import ContinuousDGM
 from graphkit.nn.latent.ddgm import DiscreteDGM
 from graphkit.nn.latent.dgg import DGG
 from graphkit.nn.latent.euclidean import Euclidean, PoincareBall
-from graphkit.nn.latent.latent_graph import Latent, LatentGraph, make_sampler
+from graphkit.nn.latent.latent_graph import Latent, LatentGraph, LatentRun, make_sampler
 from graphkit.nn.latent.product import ProductManifold
 from graphkit.nn.latent.reward import GraphReward
 from graphkit.nn.latent.snowflake import NeuralSnowflake
@@ -21,6 +21,7 @@ __all__ = [
     "GraphReward",
     "Latent",
     "LatentGraph",
+    "LatentRun",
     "Metric",
     "NeuralSnowflake",
     "NeuralSpacetime",

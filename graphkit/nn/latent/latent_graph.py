@@ -42,6 +42,18 @@ class Latent(NamedTuple):
     recall: float | None = None
 
 
+class LatentRun(NamedTuple):
+    """One forward pass of a network that infers graphs.
+
+    Attributes:
+        logits: ``[N, out_channels]``.
+        latents: the graphs that were inferred, first to last.
+    """
+
+    logits: Tensor
+    latents: tuple[Latent, ...]
+
+
 def make_sampler(sampler: str | Sampler) -> Sampler:
     """A sampler by its name: ``"ddgm"``, ``"cdgm"``, ``"straight-through"`` or ``"dgg"``; a sampler itself.
 

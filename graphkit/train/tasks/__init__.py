@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphkit.train.tasks.base import Criterion, Task, accuracy, summed_loss
 from graphkit.train.tasks.graph import GraphPrediction
+from graphkit.train.tasks.latent import LatentGraphClassification
 from graphkit.train.tasks.link import LinkPrediction, hits
 from graphkit.train.tasks.loading import cluster_batches, neighbor_batches
 from graphkit.train.tasks.node import NodeClassification
@@ -19,6 +20,7 @@ __all__ = [
     "Task",
     "NodeClassification",
     "GraphPrediction",
+    "LatentGraphClassification",
     "LinkPrediction",
     "Recommendation",
     "TemporalEdgeClassification",
