@@ -2,6 +2,7 @@
 
 from graphkit.models.deeper_gcn import DeeperGCN
 from graphkit.models.evolve_gcn import EvolveGCN, PairClassifier, TemporalModel
+from graphkit.models.frame_averaged_gnn import FrameAveragedGNN
 from graphkit.models.latent_graph import LatentGraphNetwork
 from graphkit.models.link import LinkModel, LinkPredictor
 from graphkit.models.neural_sheaf_diffusion import NeuralSheafDiffusion
@@ -11,6 +12,7 @@ from graphkit.models.sheaf_recommender import SheafRecommender
 __all__ = [
     "DeeperGCN",
     "EvolveGCN",
+    "FrameAveragedGNN",
     "LatentGraphNetwork",
     "LinkModel",
     "LinkPredictor",

@@ -99,7 +99,7 @@ class FrameAveraging(nn.Module):
         frame_grad: Literal["detach", "full"] = "detach",
         frame_from: Sequence[str] | None = None,
         switch: tuple[float, float] = (0.02, 0.1),
-        nodes_per_call: int = 2**16,
+        nodes_per_call: int = 2**17,
     ) -> None:
         super().__init__()
         self.backbone = backbone

@@ -97,17 +97,15 @@ def make_cloud(
     with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
         points = []
         covariance = rows[chosen[0]].new_zeros(num_graphs, group.dim, group.dim)
-        upper = torch.triu_indices(group.dim, group.dim, device=batch.device)
         for key in chosen:
             index = batch if rows[key].size(0) == batch.numel() else graphs
             value = rows[key]
             if moved[key] == "position" and group.translations:
-                value = value - center[index][:, None]
+                value = value - center.index_select(0, index)[:, None]
             if moved[key] == "pseudovector":
                 value = torch.cat([value, -value], 1)
-            products = (value[..., upper[0]] * value[..., upper[1]]).sum(1)
-            covariance = covariance + _symmetric(ops.scatter(products, index, num_graphs, "sum"), upper, group.dim)
-            points.append((value.flatten(0, 1), index.repeat_interleave(value.size(1)) if value.size(1) > 1 else index))
+            covariance = covariance + _covariance(value, index, num_graphs)
+            points.append((value.flatten(0, 1), index.repeat_interleave(value.size(1))))
         spread = covariance.detach().diagonal(dim1=1, dim2=2).sum(1)
         eps = torch.finfo(first.dtype if first.is_floating_point() else torch.float64).eps
         rounding = num_nodes * (ROUNDINGS * eps * center.detach().abs().amax(1)).square()
@@ -123,10 +121,16 @@ def _rows(key: str, value: Tensor, num_nodes: int, num_graphs: int, dim: int) ->
     return value.reshape(value.size(0), -1, dim).double()
 
 
-def _symmetric(products: Tensor, upper: Tensor, dim: int) -> Tensor:
-    where = torch.empty(dim, dim, dtype=torch.long, device=products.device)
-    where[upper[0], upper[1]] = where[upper[1], upper[0]] = torch.arange(upper.size(1), device=products.device)
-    return products[:, where]
+def _covariance(points: Tensor, index: Tensor, num_graphs: int) -> Tensor:
+    """Sums of outer products per cloud, ``[n, k, d] -> [B, d, d]``: each product of two columns is made once."""
+    dim = points.size(-1)
+    columns = points.unbind(-1)
+    pairs = [(i, j) for i in range(dim) for j in range(i, dim)]
+    products = torch.stack([columns[i] * columns[j] for i, j in pairs], -1)
+    products = products.squeeze(1) if products.size(1) == 1 else products.sum(1)
+    sums = ops.scatter(products, index, num_graphs, "sum")
+    where = [pairs.index((min(i, j), max(i, j))) for i in range(dim) for j in range(dim)]
+    return sums[:, where].reshape(-1, dim, dim)
 
 
 def eigenvalue_gaps(values: Tensor) -> Tensor:

@@ -109,8 +109,8 @@ def to_axes(value: Tensor, kind: str, index: Tensor, rotation: Tensor, center: T
         return value
     local = value
     if kind == "position":
-        local = (value.double() - rows_like(center[index], value)).to(value.dtype)
-    local = _rotate(local, kind, rotation.to(value.dtype)[index])
+        local = (value.double() - rows_like(center.index_select(0, index), value)).to(value.dtype)
+    local = _rotate(local, kind, rotation.to(value.dtype).index_select(0, index))
     return local / _scale_of(kind, scale, index, local)
 
 
