@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from textwrap import shorten
 
 from graphkit.recipes import recommender
+from graphkit.recipes.evolvegcn import reproduce as evolvegcn
 from graphkit.recipes.lcm import reproduce as lcm
 from graphkit.recipes.method import Job, Method, Outcome, ReproduceOptions, Say
 from graphkit.recipes.ogb import reproduce as ogb
 from graphkit.recipes.ogb.table import near
 from graphkit.recipes.sheaf import reproduce as sheaf
+from graphkit.recipes.snowflake import reproduce as snowflake
 from graphkit.train.results import mean_std
 
 # A new method: a mapping METHODS in a module of its own, and its line here.
@@ -19,6 +21,8 @@ METHODS: Mapping[str, Method] = {
     **sheaf.METHODS,
     **recommender.METHODS,
     **lcm.METHODS,
+    **snowflake.METHODS,
+    **evolvegcn.METHODS,
 }
 
 

@@ -258,6 +258,11 @@ class SnapshotSequence(Sequence[Snapshot]):
         ptr = self._store.ptr
         return self._store.edge_index[:, ptr[max(start, 0)] : ptr[max(stop, 0)]]
 
+    @property
+    def edge_attrs(self) -> dict[str, Tensor]:
+        """All further values of the edges of the whole sequence, by name."""
+        return dict(self._store.edge_attrs)
+
     def edge_attr(self, name: str, step: int) -> Tensor:
         """The values of one edge attribute at one step of the whole sequence, a view.
 
@@ -270,8 +275,8 @@ class SnapshotSequence(Sequence[Snapshot]):
         return self._store.edge_attrs[name][ptr[step] : ptr[step + 1]]
 
     def with_(self, **changes: Any) -> SnapshotSequence:
-        """The same steps with other ``x``, ``y``, ``masks``, ``window`` or ``cache_size``."""
-        allowed = {"x", "y", "masks", "window", "cache_size"}
+        """The same steps with other ``x``, ``y``, ``masks``, ``edge_attrs``, ``window`` or ``cache_size``."""
+        allowed = {"x", "y", "masks", "edge_attrs", "window", "cache_size"}
         if not changes.keys() <= allowed:
             raise TypeError(f"only {sorted(allowed)} can be replaced (got {sorted(changes)})")
         store = replace(self._store, cache=OrderedDict(), **changes)

@@ -1,0 +1,1 @@
+"""EvolveGCN: ``graphkit train --model evolvegcn-...`` and ``graphkit reproduce evolvegcn``."""

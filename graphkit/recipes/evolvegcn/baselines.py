@@ -1,0 +1,102 @@
+"""What EvolveGCN is compared with: a graph network per snapshot, one with memories of nodes, PyG-Temporal's layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import GCN
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
+from torch_geometric.utils import scatter
+
+from graphkit.graph.temporal import Snapshot
+from graphkit.models.evolve_gcn import features
+
+
+class StaticGCN(nn.Module):
+    """PyG's ``GCN`` on the last snapshot alone: no memory.
+
+    Args:
+        in_channels: width of the features.
+        hidden_channels: width of both layers.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = hidden_channels
+        self.gnn = GCN(in_channels, hidden_channels, num_layers=2, act="relu")
+
+    def sequence(
+        self, snapshots: Iterable[Snapshot], state: Any = None, *, last: bool = False
+    ) -> tuple[list[Tensor], Any]:
+        """Embeddings of each step, from that step."""
+        window = list(snapshots)
+        return [self._embed(step) for step in (window[-1:] if last else window)], None
+
+    def _embed(self, step: Snapshot) -> Tensor:
+        x = features(step.x, self.in_channels)
+        out: Tensor = self.gnn(x, step.graph.edge_index, edge_weight=step.edge_weight)
+        return out
+
+
+class GCNGRU(StaticGCN):
+    """PyG's ``GCN`` on each snapshot, and a GRU over each node's embeddings; its state is a row per node.
+
+    Args:
+        in_channels: width of the features.
+        hidden_channels: width of all layers.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int) -> None:
+        super().__init__(in_channels, hidden_channels)
+        self.cell = nn.GRUCell(hidden_channels, hidden_channels)
+
+    def sequence(
+        self, snapshots: Iterable[Snapshot], state: Any = None, *, last: bool = False
+    ) -> tuple[list[Tensor], Any]:
+        """The memories after each step."""
+        outs = []
+        for step in snapshots:
+            state = self.cell(self._embed(step), state)
+            outs.append(state)
+        return outs[-1:] if last else outs, state
+
+
+class PyGTemporalO(nn.Module):
+    r"""The -O layer as PyG-Temporal computes it, then a linear map to the wanted width, which its square layer lacks.
+
+    The rows of W go through ``torch.nn.GRU``, as its input and its state: products from the right, biases that all rows
+    share, and :math:`\hat A X W` by scattered messages, normalised at each call. Its state is an argument here; in the
+    package it is kept in the layer.
+
+    Args:
+        in_channels: width of the features.
+        hidden_channels: width of the embeddings.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = hidden_channels
+        self.weight = nn.Parameter(torch.empty(1, in_channels, in_channels))
+        nn.init.xavier_uniform_(self.weight[0])
+        self.cell = nn.GRU(in_channels, in_channels)
+        self.lin = nn.Linear(in_channels, hidden_channels)
+
+    def sequence(
+        self, snapshots: Iterable[Snapshot], state: Tensor | None = None, *, last: bool = False
+    ) -> tuple[list[Tensor], Any]:
+        """Embeddings of each step, and W after the last."""
+        outs, weight = [], self.weight if state is None else state
+        for step in snapshots:
+            _, weight = self.cell(weight, weight)
+            x = features(step.x, self.in_channels)
+            edge_index, norm = gcn_norm(step.graph.edge_index, step.edge_weight, x.size(0))
+            messages = norm.view(-1, 1) * (x @ weight[0])[edge_index[0]]
+            out = scatter(messages, edge_index[1], dim=0, dim_size=x.size(0), reduce="sum")
+            outs.append(self.lin(F.relu(out)))
+        return outs[-1:] if last else outs, weight
