@@ -35,7 +35,7 @@ TABLES: dict[str, tuple[str, Callable[[Namespace], list[str]]]] = {
         lambda args: sampling_table(args.nodes, args.edges, args.rounds, args.graphs, args.threads),
     ),
     "sheaf": ("Sheaves", lambda args: sheaf_table(args.nodes, args.edges, args.rounds, args.threads)),
-    "lcm": ("Learned aggregations", lambda args: lcm_table(args.rounds)),
+    "lcm": ("Learned aggregations", lambda args: lcm_table(args.rounds, args.threads)),
     "training": ("Training", lambda args: training_table(args.rounds)),
 }
 

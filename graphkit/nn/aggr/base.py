@@ -1,5 +1,5 @@
-"""What graphkit's aggregations share: one reduction, over edges without messages or over rows that exist
-already."""
+"""What graphkit's aggregations share: rows in groups, and one reduction over edges without messages or over rows
+that exist already."""
 
 from __future__ import annotations
 
@@ -27,12 +27,49 @@ _REDUCE: dict[type[Aggregation], str] = {
 }
 
 
-class FusableAggregation(Aggregation):
+class GroupAggregation(Aggregation):
+    r"""An aggregation over groups of rows in any order, given by an ``index`` or a ``ptr``.
+
+    A member implements :meth:`fold`.
+    """
+
+    def fold(self, x: Tensor, graph: Graph) -> Tensor:
+        """:meth:`forward` on rows ``[E, *features]`` over a prepared graph rows -> groups."""
+        raise TypeError(f"'{type(self).__name__}' must override 'fold'")
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+        max_num_elements: int | None = None,
+    ) -> Tensor:
+        """Aggregate the rows of ``x`` that share an index.
+
+        Args:
+            x: ``[..., E, ...]`` with E along ``dim``.
+            index: integer ``[E]``, the group of each row, in any order; or
+            ptr: integer ``[dim_size + 1]``, group ``s`` owns the rows ``ptr[s]:ptr[s + 1]``. With both, ``index``
+                counts.
+            dim_size: number of groups; ``None`` takes the largest index + 1.
+            dim: the dimension of E.
+            max_num_elements: taken for PyG's sake; nothing is padded.
+
+        Shapes:
+            ``[..., E, ...] -> [..., dim_size, ...]``
+        """
+        graph = segments(x.size(dim), index, ptr, dim_size)
+        return self.fold(x.movedim(dim, 0), graph).movedim(0, dim)
+
+
+class FusableAggregation(GroupAggregation):
     r"""An aggregation that reduces messages without writing them.
 
     A member implements :meth:`over`, the reduction of messages along the edges of a graph. Called as PyG's
     ``Aggregation`` on rows with an ``index`` or a ``ptr``, it is the same reduction over the bipartite graph
-    rows -> groups.
+    rows -> groups. A group without rows gives 0.
     """
 
     def over(
@@ -59,29 +96,9 @@ class FusableAggregation(Aggregation):
         """
         raise TypeError(f"'{type(self).__name__}' must override 'over'")
 
-    def forward(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
-    ) -> Tensor:
-        """Aggregate the rows of ``x`` that share an index.
-
-        Args:
-            x: ``[..., E, ...]`` with E along ``dim``.
-            index: integer ``[E]``, the group of each row, in any order; or
-            ptr: integer ``[dim_size + 1]``, group ``s`` owns the rows ``ptr[s]:ptr[s + 1]``. With both,
-                ``index`` counts.
-            dim_size: number of groups; ``None`` takes the largest index + 1. A group without rows gives 0.
-            dim: the dimension of E.
-
-        Shapes:
-            ``[..., E, ...] -> [..., dim_size, ...]``
-        """
-        graph = segments(x.size(dim), index, ptr, dim_size)
-        return self.over(x.movedim(dim, 0), graph).movedim(0, dim)
+    def fold(self, x: Tensor, graph: Graph) -> Tensor:
+        """See :meth:`GroupAggregation.fold`."""
+        return self.over(x, graph)
 
 
 def segments(num_rows: int, index: Tensor | None, ptr: Tensor | None, dim_size: int | None) -> Graph:

@@ -7,12 +7,12 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 
 from graphkit.graph import Graph
-from graphkit.nn.aggr.base import segments
+from graphkit.nn.aggr.base import GroupAggregation
 from graphkit.nn.aggr.monoids import Monoid
 from graphkit.nn.aggr.order import ORDERS, leaf_order
 
 
-class MonoidAggregation(Aggregation):
+class MonoidAggregation(GroupAggregation):
     r"""Fold the rows of each group by a monoid.
 
     .. math:: y_i = \mathrm{lower}\Big( \bigoplus_j \mathrm{lift}(x_j) \Big)
@@ -81,34 +81,8 @@ class MonoidAggregation(Aggregation):
         """Draw the operator's parameters anew."""
         self.operator.reset_parameters()
 
-    def forward(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
-        max_num_elements: int | None = None,
-    ) -> Tensor:
-        """Aggregate the rows of ``x`` that share an index.
-
-        Args:
-            x: ``[..., E, ...]`` with E along ``dim``.
-            index: integer ``[E]``, the group of each row, in any order; or
-            ptr: integer ``[dim_size + 1]``, group ``s`` owns the rows ``ptr[s]:ptr[s + 1]``. With both, ``index``
-                counts.
-            dim_size: number of groups; ``None`` takes the largest index + 1.
-            dim: the dimension of E.
-            max_num_elements: taken for PyG's sake; nothing is padded.
-
-        Shapes:
-            ``[..., E, ...] -> [..., dim_size, ...]``
-        """
-        graph = segments(x.size(dim), index, ptr, dim_size)
-        return self.fold(x.movedim(dim, 0), graph).movedim(0, dim)
-
     def fold(self, x: Tensor, graph: Graph) -> Tensor:
-        """:meth:`forward` on rows ``[E, *features]`` over a prepared graph rows -> groups."""
+        """See :meth:`~graphkit.nn.aggr.base.GroupAggregation.fold`."""
         wide = _without_autocast(x)
         with torch.autocast(x.device.type, enabled=False):
             return self._fold(wide, graph)

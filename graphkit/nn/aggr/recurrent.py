@@ -8,17 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import GRU, LSTM
 from torch.nn import functional as F
-from torch_geometric.nn.aggr import Aggregation
 
 from graphkit.graph import Graph
 from graphkit.graph.steps import step_plan
-from graphkit.nn.aggr.base import segments
+from graphkit.nn.aggr.base import GroupAggregation
 from graphkit.ops.check import accumulator, check_features
 
 _Step = Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
-class _RecurrentAggregation(Aggregation):
+class _RecurrentAggregation(GroupAggregation):
     """What both have in common: the way through the groups."""
 
     rnn_name: str
@@ -40,21 +39,11 @@ class _RecurrentAggregation(Aggregation):
         """Draw all weights anew."""
         self._rnn.reset_parameters()
 
-    def forward(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
-        max_num_elements: int | None = None,
-    ) -> Tensor:
-        """Aggregate the rows of ``x`` that share an index; arguments as
-        :meth:`graphkit.nn.MonoidAggregation.forward`."""
-        graph = segments(x.size(dim), index, ptr, dim_size)
-        rows = check_features(x.movedim(dim, 0), graph.num_edges, "x", "edge", graph.device)
+    def fold(self, x: Tensor, graph: Graph) -> Tensor:
+        """See :meth:`~graphkit.nn.aggr.base.GroupAggregation.fold`."""
+        rows = check_features(x, graph.num_edges, "x", "edge", graph.device)
         with torch.autocast(x.device.type, enabled=False):
-            return self._read(rows, graph).to(x.dtype).movedim(0, dim)
+            return self._read(rows, graph).to(x.dtype)
 
     @torch.compiler.disable  # as many steps as the longest group has rows
     def _read(self, x: Tensor, graph: Graph) -> Tensor:
