@@ -70,8 +70,26 @@ def train(arguments: Sequence[str]) -> int:
     return 0
 
 
+def train_temporal(arguments: Sequence[str]) -> int:
+    """Train EvolveGCN, or what it is compared with, on a graph that changes with time."""
+    from graphkit.recipes.evolvegcn.train import EvolveOptions, run_evolve
+
+    parser = _parser("train", train_temporal)
+    parser.add_class_arguments(EvolveOptions, None)
+    report = run_evolve(_pick(EvolveOptions, parser.parse_args(arguments)))
+    print(report.text)
+    print(f"\ntable:   {report.table}\nrecords: {report.records}")
+    if report.picture is not None:
+        print(f"picture: {report.picture}")
+    return 0
+
+
 # What else `graphkit train` starts, if these words are among its arguments: the words, what it does, the command.
-TRAIN: tuple[tuple[str, str, Callable[[Sequence[str]], int]], ...] = ()
+TRAIN: tuple[tuple[str, str, Callable[[Sequence[str]], int]], ...] = (
+    ("--model evolvegcn", "trains EvolveGCN on a graph that changes with time", train_temporal),
+    ("--model gcn", "trains a baseline of EvolveGCN, gcn or gcn-gru", train_temporal),
+    ("--model pyg-temporal", "trains PyG-Temporal's form of EvolveGCN", train_temporal),
+)
 
 
 def ogb(arguments: Sequence[str]) -> int:
