@@ -110,7 +110,10 @@ class EvolveGCN(nn.Module):
         those of all steps but the last.
         """
         window = list(snapshots)
-        given, after = window, []
+        given, after = window[-1:] if last else window, []
+        if last and isinstance(self.layers[-1], EvolveGCNH):
+            # Of the steps before the last one, only nodes that are there enter the weights.
+            window = [*(step.active_only() for step in window[:-1]), *window[-1:]]
         for number, (layer, before) in enumerate(zip(self.layers, self._states(state), strict=True)):
             # A further layer of -H makes its weights from the outputs of all steps.
             needed = not last or (isinstance(self.layers[-1], EvolveGCNH) and number < len(self.layers) - 1)
@@ -121,7 +124,8 @@ class EvolveGCN(nn.Module):
                 window = [*window[:-1], window[-1]._replace(x=outs[-1])]
             else:
                 window = [step._replace(x=out) for step, out in zip(window, outs, strict=True)]
-        return [self._with_features(h, step.x) for h, step in zip(outs, given[-len(outs) :], strict=True)], tuple(after)
+        outs = outs[-len(given) :]
+        return [self._with_features(h, step.x) for h, step in zip(outs, given, strict=True)], tuple(after)
 
     def _states(self, state: States | None) -> tuple[EvolveState | None, ...]:
         if state is not None and len(state) != len(self.layers):

@@ -44,6 +44,33 @@ class Snapshot(NamedTuple):
         """This snapshot on ``device``."""
         return Snapshot(*(part.to(device) if hasattr(part, "to") else part for part in self))
 
+    def active_only(self) -> Snapshot:
+        """The nodes that are there and their edges, renumbered in their order.
+
+        A snapshot whose mask leaves out nodes that touch an edge, or that has no mask or no ``Graph``, comes back as it
+        is.
+
+        Example:
+            >>> mask = torch.tensor([False, True, False, True])
+            >>> graph = Graph.from_edge_index(torch.tensor([[1, 3], [3, 1]]), 4)
+            >>> few = Snapshot(torch.eye(4), graph, mask=mask).active_only()
+            >>> few.graph.num_nodes, few.graph.edge_index.tolist()
+            (2, [[0, 1], [1, 0]])
+        """
+        if self.mask is None or not isinstance(self.graph, Graph):
+            return self
+        nodes, edge_index = self.mask.nonzero().view(-1), self.graph.edge_index
+        if nodes.numel() == self.mask.numel() or not bool(self.mask[edge_index].all()):
+            return self
+        number = self.mask.cumsum(0) - 1
+        return self._replace(
+            x=self.x[nodes],
+            graph=Graph(number[edge_index], (nodes.numel(), nodes.numel())),
+            mask=self.mask[nodes],
+            degree=None if self.degree is None else self.degree[nodes],
+            y=None if self.y is None else self.y[nodes],
+        )
+
 
 @dataclass
 class _Store:
