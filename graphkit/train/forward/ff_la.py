@@ -12,7 +12,7 @@ from graphkit.train.forward.ff_vn import contrast
 from graphkit.train.forward.layer import ForwardLayer
 from graphkit.train.forward.linear import Features, Topology
 from graphkit.train.forward.losses import ff_loss
-from graphkit.train.forward.versions import Versions, context_versions, stacked
+from graphkit.train.forward.versions import Versions, context_outputs, context_versions, stacked
 from graphkit.train.forward.view import all_rows
 
 
@@ -66,12 +66,14 @@ class FFLabelAppending(GreedyRule[LAInputs]):
         )
 
     def advance(self, layer: ForwardLayer, setting: NodeSetting, inputs: LAInputs) -> LAInputs:
-        def outputs(features: Features) -> Features:
-            # The columns of labels are aggregated by the layer itself.
-            fast = setting.config.fast and features.context is None
-            return Features(all_rows(layer, features, inputs.topology, fast))
+        fast = setting.config.fast
 
-        return LAInputs(tuple(map(outputs, inputs.versions)), tuple(map(outputs, inputs.candidates)), inputs.topology)
+        def outputs(versions: tuple[Features, ...]) -> tuple[Features, ...]:
+            if versions and versions[0].context is not None:
+                return tuple(map(Features, context_outputs(layer, versions, inputs.topology, fast)))
+            return tuple(Features(all_rows(layer, features, inputs.topology, fast)) for features in versions)
+
+        return LAInputs(outputs(inputs.versions), outputs(inputs.candidates), inputs.topology)
 
     def restrict(self, setting: NodeSetting, inputs: LAInputs, batch: Any) -> tuple[NodeSetting, LAInputs]:
         small, n_id = setting.restrict(batch.n_id, batch.edge_index, batch.seeds), batch.n_id

@@ -8,6 +8,7 @@ alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -216,18 +217,39 @@ def class_mix(topology: Topology, kind: Kind, features: Features, rows: Tensor) 
     return mix.index_put_(place, weight[virtual], accumulate=True)
 
 
-def _sparse_rows(x: Tensor, source: Tensor, target: Tensor, weight: Tensor, count: int) -> tuple[Graph, Tensor]:
-    """The weighted sums of sources as a graph from columns to rows, made block by block."""
-    places, values = [], []
-    for first in range(0, count, _BLOCK):
-        low, high = torch.searchsorted(target, torch.tensor([first, first + _BLOCK], device=target.device)).tolist()
-        size = min(_BLOCK, count - first)
+def _blocks(x: Tensor, source: Tensor, target: Tensor, weight: Tensor, count: int) -> Iterator[tuple[int, Tensor]]:
+    """The weighted sums of sources, some rows at a time: the number of the first row, and ``[rows, d]``."""
+    bounds = torch.arange(0, count + _BLOCK, _BLOCK, device=target.device)
+    places = torch.searchsorted(target, bounds).tolist()
+    for first, low, high in zip(range(0, count, _BLOCK), places[:-1], places[1:], strict=True):
         edges = torch.stack([source[low:high], target[low:high] - first])
-        block = gather_reduce(
-            x, Graph.from_edge_index(edges, (x.size(0), size), copy=False), edge_weight=weight[low:high]
-        )
+        graph = Graph.from_edge_index(edges, (x.size(0), min(_BLOCK, count - first)), copy=False)
+        yield first, gather_reduce(x, graph, edge_weight=weight[low:high])
+
+
+def _sparse_rows(x: Tensor, source: Tensor, target: Tensor, weight: Tensor, count: int) -> tuple[Graph, Tensor]:
+    """The weighted sums of sources as a graph from columns to rows."""
+    places, values = [], []
+    for first, block in _blocks(x, source, target, weight, count):
         row, column = block.nonzero(as_tuple=True)
         places.append(torch.stack([column, row + first]))
         values.append(block[row, column])
     graph = Graph.from_edge_index(torch.cat(places, 1), (x.size(1), count), copy=False)
     return graph, torch.cat(values)
+
+
+def product_of_all_rows(topology: Topology, kind: Kind, features: Features, weight: Tensor) -> Tensor:
+    """``A x weight^T`` for every node, once, without anything of the size of ``x``: ``[n, H]``."""
+    rows = torch.arange(topology.num_nodes, device=features.real.device)
+    x, classes = features.real, features.scaled_classes()
+    source, target, edge_weight = topology.into(kind, rows, x.dtype)
+    out = x.new_zeros(topology.num_nodes, weight.size(0))
+    if classes is not None:
+        out = class_mix(topology, kind, features, rows) @ F.linear(classes, weight)
+    real = source < x.size(0)
+    source, target, edge_weight = source[real], target[real], edge_weight[real]
+    if features.scale is not None:
+        edge_weight = edge_weight * features.scale[source]
+    for first, block in _blocks(x, source, target, edge_weight, topology.num_nodes):
+        out[first : first + _BLOCK] += F.linear(block, weight)
+    return out

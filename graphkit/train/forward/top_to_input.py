@@ -52,7 +52,6 @@ class TopToInput(TopDownRule):
 
     def step(self, stack: Stack, states: list[Tensor], visit: Visit) -> list[Tensor]:
         turns = ((0,), (1,)) if stack.config.alternate else ((0, 1),)
-        states = list(states)
         for parities in turns:
             below, above = stack.neighbours.exchange(states[0], states[-1])
             around = [below, *states, above]  # as they were when the turn began

@@ -61,30 +61,23 @@ class SingleForwardTopToLoss(TopDownRule):
         return states
 
     def step(self, stack: Stack, states: list[Tensor], visit: Visit) -> list[Tensor]:
-        above = self._sums_above(stack, states)
+        above = stack.neighbours.from_above()
+        total = above
+        for state in reversed(states):
+            total = state if total is None else state + total
+        assert total is not None
+        stack.neighbours.to_below(total)
         below, _ = stack.neighbours.exchange(states[0], states[-1])
-        new = []
-        for place in range(len(stack.layers)):
+        # From the top down: once a layer is done, nobody reads its old state any more but the sum.
+        for place in reversed(range(len(stack.layers))):
             number = stack.first + place
             z = stack.run(place, [states[place - 1] if place else below])
-            upper = above[place]
-            visit(number, z if upper is None else (z + upper) / (stack.total - number))
-            new.append(row_normalize(z.detach()))
-        return new
+            visit(number, z if above is None else (z + above) / (stack.total - number))
+            above = states[place] if above is None else states[place] + above
+            states[place] = row_normalize(z.detach())
+        return states
 
     def predict(self, stack: Stack, visit: Visit) -> int:
         with torch.no_grad():
             self.step(stack, self.begin(stack), visit)
         return 1
-
-    @staticmethod
-    def _sums_above(stack: Stack, states: list[Tensor]) -> list[Tensor | None]:
-        """For each of this process's layers the sum of the states of all layers above it, added up from the top."""
-        total = stack.neighbours.from_above()
-        sums: list[Tensor | None] = []
-        for state in reversed(states):
-            sums.append(total)
-            total = state if total is None else state + total
-        assert total is not None
-        stack.neighbours.to_below(total)
-        return sums[::-1]

@@ -189,7 +189,7 @@ class TopDownRule(ABC):
 
         Args:
             stack: the layers.
-            states: theirs.
+            states: theirs; the list is changed, so that an old state is freed as soon as nobody reads it.
             visit: called with each layer's number and output, with its autograd history; may change the layer's
                 weights.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from graphkit.train.forward.layer import ForwardLayer
 from graphkit.train.forward.linear import Aggregated, Features, Kind, LinearForm, Topology, class_mix
 from graphkit.train.forward.losses import goodness
-from graphkit.train.forward.view import form_of, is_linear, sum_of_products
+from graphkit.train.forward.view import form_of, is_linear, pre_activation, sum_of_products
 
 
 class Versions(Protocol):
@@ -128,25 +128,43 @@ def context_versions(
     if not fast or not is_linear(layer):
         return PlainVersions(layer, [(features.dense(), topology.edge_index) for features in inputs], rows)
     kinds = [kind for kind, _ in form_of(layer).terms]
-    width, scale = inputs[0].real.size(1), inputs[0].scale
-    assert scale is not None
-    shared = Features(inputs[0].real, scale=scale)
+    shared = Features(inputs[0].real, scale=inputs[0].scale)
     base = [Aggregated(topology, kind, shared, rows) for kind in kinds]
-
-    def columns(features: Features) -> Tensor:
-        assert features.context is not None
-        context = features.context * scale[:, None]
-        return torch.cat([topology.aggregate(kind, context)[rows] for kind in kinds], 1)
-
-    def restricted(form: LinearForm) -> LinearForm:
-        return LinearForm(tuple((kind, weight[:, :width]) for kind, weight in form.terms), form.bias)
-
+    width = shared.real.size(1)
     return LinearVersions(
         layer,
-        torch.stack([columns(features) for features in inputs]),
+        torch.stack([_context_columns(features, topology, kinds)[rows] for features in inputs]),
         lambda form: torch.cat([weight[:, width:].t() for _, weight in form.terms]),
-        lambda form: sum_of_products(restricted(form), base),
+        lambda form: sum_of_products(_first_columns(form, width), base),
     )
+
+
+def context_outputs(
+    layer: ForwardLayer, inputs: Sequence[Features], topology: Topology, fast: bool = True
+) -> Iterator[Tensor]:
+    """The outputs of :func:`context_versions` for all nodes, one version after the other, without a gradient."""
+    with torch.no_grad():
+        if not fast or not is_linear(layer):
+            yield from (layer(features.dense(), topology.edge_index) for features in inputs)
+            return
+        form = form_of(layer)
+        width = inputs[0].real.size(1)
+        shared = pre_activation(_first_columns(form, width), Features(inputs[0].real, scale=inputs[0].scale), topology)
+        table = torch.cat([weight[:, width:].t() for _, weight in form.terms])
+        for features in inputs:
+            columns = _context_columns(features, topology, [kind for kind, _ in form.terms])
+            yield torch.addmm(shared, columns, table).relu_()
+
+
+def _context_columns(features: Features, topology: Topology, kinds: Sequence[Kind]) -> Tensor:
+    assert features.context is not None
+    assert features.scale is not None
+    context = features.context * features.scale[:, None]
+    return torch.cat([topology.aggregate(kind, context) for kind in kinds], 1)
+
+
+def _first_columns(form: LinearForm, width: int) -> LinearForm:
+    return LinearForm(tuple((kind, weight[:, :width]) for kind, weight in form.terms), form.bias)
 
 
 def stacked(

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.train.forward.layer import ForwardLayer
-from graphkit.train.forward.linear import Aggregated, Features, LinearForm, Topology, linear_form
+from graphkit.train.forward.linear import Aggregated, Features, LinearForm, Topology, linear_form, product_of_all_rows
 
 
 class View(Protocol):
@@ -86,4 +87,19 @@ def all_rows(layer: ForwardLayer, features: Features, topology: Topology, fast: 
     """The layer's outputs for every node, without a gradient and in evaluation mode: ``[N + K, H]``."""
     everything = torch.arange(topology.num_nodes, device=topology.edge_index.device)
     with torch.no_grad():
+        if fast and is_linear(layer):
+            return pre_activation(form_of(layer), features, topology).relu_()
         return make_view(layer, features, topology, {"all": everything}, fast)("all")[0]
+
+
+def pre_activation(form: LinearForm, features: Features, topology: Topology) -> Tensor:
+    """What a linear layer gives for every node, before the rectifier: computed once, so that nothing is kept."""
+    if features.is_sparse():
+        parts = [product_of_all_rows(topology, kind, features, weight) for kind, weight in form.terms]
+    else:
+        x = features.dense()
+        parts = [F.linear(topology.aggregate(kind, x), weight) for kind, weight in form.terms]
+    out = parts[0]
+    for part in parts[1:]:
+        out += part
+    return out if form.bias is None else out.add_(form.bias)

@@ -140,6 +140,8 @@ def test_three_steps_of_all_layers(name: str, rule_name: str, kind: str, options
         votes: list[Tensor] = []
         with torch.no_grad():
             rule.predict(judged.judged, partial(collect, votes, judged))
+        if rule_name == "sf-top-to-loss":
+            votes.reverse()  # from the top down
         if f"eval_{split}_probs" in found:
             close(torch.stack(votes), found[f"eval_{split}_probs"])
         else:

@@ -1,0 +1,1 @@
+"""Forward-only training as a command: networks, splits, the published table, pictures."""
