@@ -84,8 +84,24 @@ def train_temporal(arguments: Sequence[str]) -> int:
     return 0
 
 
+def train_forward(arguments: Sequence[str]) -> int:
+    """Train convolutions layer by layer without back-propagation through others, and by back-propagation beside it."""
+    from graphkit.recipes.forward.train import ForwardOptions, run_forward
+    from graphkit.train import ForwardConfig
+
+    parser = _parser("train", train_forward)
+    for config in (ForwardOptions, ForwardConfig):
+        parser.add_class_arguments(config, None)
+    values = parser.parse_args(arguments)
+    report = run_forward(_pick(ForwardOptions, values), _pick(ForwardConfig, values))
+    print(report.text)
+    print(f"\ntable:   {report.table}\nrecords: {report.records}")
+    return 0
+
+
 # What else `graphkit train` starts, if these words are among its arguments: the words, what it does, the command.
 TRAIN: tuple[tuple[str, str, Callable[[Sequence[str]], int]], ...] = (
+    ("--rule", "trains forward-only, layer by layer", train_forward),
     ("--model evolvegcn", "trains EvolveGCN on a graph that changes with time", train_temporal),
     ("--model gcn", "trains a baseline of EvolveGCN, gcn or gcn-gru", train_temporal),
     ("--model pyg-temporal", "trains PyG-Temporal's form of EvolveGCN", train_temporal),
@@ -131,6 +147,17 @@ def check(arguments: Sequence[str]) -> int:
     return run_check(values.target, values.args, values.claims.split(","), seed=values.seed)
 
 
+def report(arguments: Sequence[str]) -> int:
+    """Run the contract over PyG's own convolutions and aggregations; write a table of what holds."""
+    parser = argparse.ArgumentParser(prog="graphkit report", description=report.__doc__)
+    parser.add_argument("names", nargs="*", help="classes of torch_geometric.nn, e.g. GCNConv; all where none is given")
+    parser.add_argument("--output", type=Path, help="a Markdown file; standard output where not given")
+    values = parser.parse_args(arguments)
+    from graphkit.testing.cli import run_report
+
+    return run_report(values.names, values.output, f"graphkit report {shlex.join(arguments)}".strip())
+
+
 def bench(arguments: Sequence[str]) -> int:
     """Time graphkit against PyG, torch_scatter and DGL; in a checkout, where benchmarks/ is."""
     if not Path("benchmarks", "__main__.py").is_file():
@@ -148,6 +175,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "ogb": ogb,
     "reproduce": reproduce,
     "check": check,
+    "report": report,
     "bench": bench,
 }
 
