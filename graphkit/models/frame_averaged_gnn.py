@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphkit import ops
+from graphkit.nn.folding import plain_edges
 from graphkit.symmetry.cloud import make_cloud
 from graphkit.symmetry.frames import EuclideanFrame, pca_frame
 from graphkit.symmetry.groups import Euclidean
@@ -111,6 +112,7 @@ class FrameAveragedGNN(nn.Module):
         batch_size: int | None = None,
     ) -> Tensor:
         """The positions later, ``[N, d]``."""
+        edge_index = plain_edges(edge_index)
         source, target = edge_index
         square = (pos[source] - pos[target]).detach().square().sum(1, keepdim=True)
         edges = square if edge_attr is None else torch.cat([edge_attr.to(pos.dtype), square], 1)

@@ -38,14 +38,14 @@ class FoldedArguments:
         self.num_nodes, self.num_graphs = batch.numel(), num_graphs
         self.values: dict[str, Any] = {}
         self.levels: dict[str, str] = {}
-        edges = [_edges(name, value) for name, value in values.items() if _is_edges(name, value)]
+        edges = [plain_edges(value) for name, value in values.items() if _is_edges(name, value)]
         self.num_edges = edges[0].size(1) if edges else None
         self.edge_graph = batch[edges[0][0]] if edges else batch.new_zeros(0)
         for name, value in values.items():
             if name in ("batch", "ptr"):
                 continue
             if _is_edges(name, value):
-                value = _edges(name, value)
+                value = plain_edges(value)
             self.values[name] = value
             self.levels[name] = self._level(name, value)
         self.wants_batch, self.wants_ptr = "batch" in wants, "ptr" in wants
@@ -163,7 +163,16 @@ def _is_edges(name: str, value: Any) -> bool:
     )
 
 
-def _edges(name: str, value: Any) -> Tensor:
-    if isinstance(value, Graph):
-        return value.edge_index
-    return value.as_tensor() if isinstance(value, EdgeIndex) else value
+def plain_edges(edge_index: Any) -> Tensor:
+    """``edge_index`` as a plain tensor ``[2, E]``, in the user's order of the edges.
+
+    Raises:
+        ValueError: if it is none of a tensor ``[2, E]``, a PyG ``EdgeIndex`` and a :class:`graphkit.Graph`.
+    """
+    if isinstance(edge_index, Graph):
+        return edge_index.edge_index
+    if isinstance(edge_index, EdgeIndex):
+        return edge_index.as_tensor()
+    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided or edge_index.size(0) != 2:
+        raise ValueError(f"'edge_index' must be a tensor [2, E], EdgeIndex or Graph, got {type(edge_index).__name__}")
+    return edge_index

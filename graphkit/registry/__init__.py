@@ -21,7 +21,7 @@ with it. An entry claims all properties but those it ``lacks``; groups (``"E(3)"
 imports no layer.
 """
 
-from graphkit.registry import deepergcn, evolvegcn, latent, monoids, sheaf  # noqa: F401  # the entries
+from graphkit.registry import deepergcn, evolvegcn, frame_averaging, latent, monoids, sheaf  # noqa: F401  # the entries
 from graphkit.registry.table import BASES, Build, Kind, LayerSpec, get, register, specs
 
 __all__ = ["BASES", "Build", "Kind", "LayerSpec", "get", "register", "specs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,7 +119,7 @@ def _rows(key: str, value: Tensor, num_nodes: int, num_graphs: int, dim: int) ->
         raise ValueError(
             f"'{key}' must have a row per node ({num_nodes}) or per cloud ({num_graphs}), got {list(value.shape)}"
         )
-    return value.reshape(value.size(0), -1, dim).double()
+    return value.reshape(value.size(0), math.prod(value.shape[1:-1]), dim).double()
 
 
 def _covariance(points: Tensor, index: Tensor, num_graphs: int) -> Tensor:

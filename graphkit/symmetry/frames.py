@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -169,7 +170,9 @@ def pca_frame(group: Euclidean, cloud: Cloud, *, grad: bool = False) -> Euclidea
         last = rotation[..., -1:] * _determinant(rotation)
         rotation = torch.cat([rotation[..., :-1], last], -1)
     signs = sign_set(group).to(values.device)
-    return EuclideanFrame(group, rotation, signs, cloud.center, _scale(group, cloud), values, None, cloud.batch)
+    # A single point determines no axis: what moves with the group must vanish, not only up to rounding.
+    damping = torch.where(cloud.single, 0.0, 1.0)[:, None].expand(-1, group.dim) if group.rotations else None
+    return EuclideanFrame(group, rotation, signs, cloud.center, _scale(group, cloud), values, damping, cloud.batch)
 
 
 def qr_frame(group: Euclidean, cloud: Cloud, *, grad: bool = False, tol: float = 1e-6) -> EuclideanFrame:
@@ -257,7 +260,7 @@ def _rotate(value: Tensor, kind: str, rotation: Tensor) -> Tensor:
         extra = (1,) * (value.dim() - 3)
         matrix = rotation.reshape(rotation.size(0), *extra, *rotation.shape[1:])
         return matrix.mT @ value @ matrix
-    flat = value.reshape(value.size(0), -1, value.size(-1))
+    flat = value.reshape(value.size(0), math.prod(value.shape[1:-1]), value.size(-1))
     moved = (flat @ rotation).reshape(value.shape)
     if kind == "pseudovector":
         return moved * rows_like(torch.linalg.det(rotation), moved)

@@ -199,7 +199,7 @@ def _plane(points: Tensor, axes: Tensor, which: tuple[int, int], share: Tensor) 
     spread = square.sum(1) / points.square().sum((1, 2))
     # A cloud on the third axis: any turn of the other two will do.
     line = square.detach().sum(1) == 0
-    weight = torch.where(line[:, None], torch.nn.functional.one_hot(torch.zeros_like(open_), weight.size(1)), weight)
+    weight = torch.where(line[:, None], (torch.arange(weight.size(1), device=weight.device) == 0).to(weight), weight)
     length = torch.where(square > 0, square, 1.0).sqrt()
     cos, sin = torch.where(square > 0, z[..., 0] / length, 1.0), torch.where(square > 0, z[..., 1] / length, 0.0)
     turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
@@ -243,4 +243,4 @@ def _pairs(points: Tensor, share: Tensor, damped: bool) -> _Part:
 
 
 def _first_axis(points: Tensor) -> Tensor:
-    return torch.nn.functional.one_hot(torch.zeros((), dtype=torch.long), points.size(-1)).to(points)
+    return (torch.arange(points.size(-1), device=points.device) == 0).to(points)

@@ -48,7 +48,8 @@ def spectral_keys(
     and so is not invariant on 96 % of EXP.
 
     Args:
-        edge_index: ``[2, E]`` with both directions of each edge.
+        edge_index: ``[2, E]``; the Laplacian is that of the undirected graph, an edge without its reverse being half
+            an edge.
         batch: the graph of each node ``[N]``, ascending; one graph where None.
         num_nodes: N; needed without ``batch`` if the last nodes have no edges.
         num_graphs: B.
@@ -59,7 +60,7 @@ def spectral_keys(
         fewer; their number ``[B]``.
 
     Raises:
-        ValueError: if an edge lacks its reverse, or graphs are mixed up.
+        ValueError: if graphs are mixed up.
 
     Example:
         >>> triangles = torch.tensor([[0, 1, 1, 2, 2, 0, 3, 4, 4, 5, 5, 3], [1, 0, 2, 1, 0, 2, 4, 3, 5, 4, 3, 5]])
@@ -73,9 +74,10 @@ def spectral_keys(
     place = torch.arange(batch.numel(), device=batch.device) - (counts.cumsum(0) - counts)[batch]
     source, target = edge_index
     matrix = torch.zeros(number, width, width, dtype=torch.float64, device=batch.device)
-    value = torch.ones(source.numel(), dtype=torch.float64, device=batch.device)
-    matrix.index_put_((batch[target], place[target], place[source]), -value, accumulate=True)
-    matrix.index_put_((batch[target], place[target], place[target]), value, accumulate=True)
+    half = torch.full((source.numel(),), 0.5, dtype=torch.float64, device=batch.device)
+    for one, other in ((source, target), (target, source)):
+        matrix.index_put_((batch[one], place[one], place[other]), -half, accumulate=True)
+        matrix.index_put_((batch[one], place[one], place[one]), half, accumulate=True)
     # What fills up small graphs has eigenvalues of its own, beyond all others (at most twice the degree).
     filler = torch.arange(width, device=batch.device) >= counts[:, None]
     matrix.diagonal(dim1=1, dim2=2)[filler] = 4.0 * source.numel() + 4
@@ -113,7 +115,7 @@ def sort_graphs(
     All graphs are sorted at once.
 
     Args:
-        edge_index: ``[2, E]`` with both directions of each edge.
+        edge_index: ``[2, E]``; directions tell nodes apart.
         batch: the graph of each node ``[N]``, ascending.
         features: what tells nodes apart besides ``[N, F]``.
         num_nodes: N.
@@ -123,7 +125,7 @@ def sort_graphs(
         generator: of the random order.
 
     Raises:
-        ValueError: if an edge lacks its reverse, graphs are mixed up, or ``ties`` is unknown.
+        ValueError: if graphs are mixed up, or ``ties`` is unknown.
 
     Example:
         >>> star = torch.tensor([[0, 1, 0, 2, 0, 3], [1, 0, 2, 0, 3, 0]])
@@ -160,9 +162,6 @@ def _check(
         raise ValueError("'batch' must ascend: the nodes of a graph stand together")
     if bool((batch[edge_index[0]] != batch[edge_index[1]]).any()):
         raise ValueError("'edge_index' has an edge between two graphs of 'batch'")
-    forth, back = (edge_index[0] * batch.numel() + edge_index[1], edge_index[1] * batch.numel() + edge_index[0])
-    if not torch.equal(forth.sort().values, back.sort().values):
-        raise ValueError("'edge_index' must hold both directions of each edge; use torch_geometric.utils.to_undirected")
     return batch, (int(batch.max()) + 1 if batch.numel() else 0) if num_graphs is None else num_graphs
 
 
@@ -207,11 +206,13 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def _refine(colors: Tensor, edge_index: Tensor, batch: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Colours refined by the multisets of the neighbours' colours until nothing changes, and a hash of each graph with
-    its colours ``[B]``."""
+    """Colours refined by the multisets of the colours that edges come from and lead to, until nothing changes; and a
+    hash of each graph with its colours ``[B]``."""
     source, target = edge_index
     while True:
-        around = torch.zeros_like(colors).index_add_(0, target, _mix(colors)[source])
+        mixed = _mix(colors)
+        around = torch.zeros_like(colors).index_add_(0, target, mixed[source])
+        around.index_add_(0, source, _mix(mixed)[target])  # of an undirected graph it says nothing new
         finer = _local(_ranks([batch, colors, around]), batch, number)
         if torch.equal(finer, colors):
             own = _mix(_mix(colors) + 3 * around)
