@@ -7,6 +7,7 @@ from textwrap import shorten
 
 from graphkit.recipes import recommender
 from graphkit.recipes.evolvegcn import reproduce as evolvegcn
+from graphkit.recipes.forward import reproduce as forward
 from graphkit.recipes.lcm import reproduce as lcm
 from graphkit.recipes.method import Job, Method, Outcome, ReproduceOptions, Say
 from graphkit.recipes.ogb import reproduce as ogb
@@ -21,6 +22,7 @@ METHODS: Mapping[str, Method] = {
     **sheaf.METHODS,
     **recommender.METHODS,
     **lcm.METHODS,
+    **forward.METHODS,
     **snowflake.METHODS,
     **evolvegcn.METHODS,
 }
