@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MethodType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.data import Data
+from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import Aggregation
 
 from graphkit.testing.examples import FILLERS, example_data
@@ -126,6 +128,22 @@ def tensors(output: Any) -> list[Tensor]:
     if isinstance(output, Sequence) and not isinstance(output, str):
         return [tensor for part in output for tensor in tensors(part)]
     return []
+
+
+def as_if_first(layer: nn.Module) -> nn.Module:
+    """The layer, as it is where it is the first of its class in the process.
+
+    PyG compiles ``propagate`` on a class when its first instance is made, for what that instance's aggregation can do.
+    If that cannot be fused (``aggr="lstm"``), instances made later raise for sparse tensors. Such a layer gets the form
+    that is not compiled: a verdict must not depend on what ran before.
+    """
+    for part in layer.modules():
+        if isinstance(part, MessagePassing) and getattr(part, "fuse", False):
+            code = getattr(type(part).propagate, "__code__", None)
+            if code is not None and "'message_and_aggregate' not implemented" in code.co_consts:
+                generic = vars(MessagePassing).get("_orig_propagate", MessagePassing.propagate)
+                part.propagate = MethodType(generic, part)
+    return layer
 
 
 def is_lazy(layer: nn.Module) -> bool:

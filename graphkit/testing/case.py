@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data, HeteroData
 
-from graphkit.testing.adapter import Call, call_layer, example_inputs, forward_names, is_lazy, takes_edges, tensors
+from graphkit.testing.adapter import (
+    Call,
+    as_if_first,
+    call_layer,
+    example_inputs,
+    forward_names,
+    is_lazy,
+    takes_edges,
+    tensors,
+)
 from graphkit.testing.compare import require_equal
 from graphkit.testing.conditioning import amplification
 from graphkit.testing.hetero import HeteroAdapter
@@ -131,7 +140,7 @@ class Case:
 
     def _build(self, seed: int) -> nn.Module:
         if isinstance(self.layer, nn.Module):
-            return copy.deepcopy(self.layer)
+            return as_if_first(copy.deepcopy(self.layer))
         try:
             with seeded(seed):
                 module = self.layer()
@@ -139,7 +148,7 @@ class Case:
             raise CannotRun(f"the layer cannot be built: {type(error).__name__}: {error}") from error
         if not isinstance(module, nn.Module):
             raise CannotRun(f"'layer' must build a torch.nn.Module, got {type(module).__name__}")
-        return module
+        return as_if_first(module)
 
     def _probe(self, candidates: list[Data]) -> tuple[Data, list[Level]]:
         """The first data that the layer accepts, and what each row of each output belongs to."""

@@ -1,4 +1,4 @@
-"""The logic of ``graphkit check``: find a layer by name, check it, print the table."""
+"""The logic of ``graphkit check`` and ``graphkit report``: find a layer by name and check it; or check all of PyG's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
 
 from graphkit.testing.report import CannotRun
@@ -101,3 +102,38 @@ def run_check(
     if report.failures:
         return 1
     return 0 if report.passed else 2
+
+
+def run_report(names: Iterable[str], output: Path | None, command: str, *, stream: TextIO | None = None) -> int:
+    """Check PyG's own convolutions and aggregations and write a Markdown page of what holds.
+
+    Args:
+        names: Names of classes; all of them where empty.
+        output: The file to write; the stream where None.
+        command: What was typed, for the page.
+        stream: Where progress goes, and the page without ``output``; standard output where None.
+
+    Returns:
+        0 where the page was written, 2 where a name is unknown.
+    """
+    from graphkit.testing.pyg import page, survey
+
+    out = stream or sys.stdout
+    rows = []
+    try:
+        for row in survey(list(names) or None):
+            rows.append(row)
+            if output is not None:
+                broken = len(row.report.failures) if row.report else row.reason
+                out.write(f"{row.name}: {broken if isinstance(broken, str) else f'{broken} broken'}\n")
+    except ValueError as error:
+        out.write(f"graphkit report could not run: {error}\n")
+        return 2
+    text = page(rows, command)
+    if output is None:
+        out.write(text)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text)
+        out.write(f"written: {output}\n")
+    return 0

@@ -102,6 +102,17 @@ def test_dropout_that_stays_on_is_found() -> None:
     assert not report.passed
 
 
+def test_a_verdict_does_not_depend_on_what_was_made_before() -> None:
+    """PyG compiles ``propagate`` for the first instance of a class; here it cannot be fused."""
+
+    class Fresh(SAGEConv):
+        pass
+
+    Fresh(8, 8, aggr="lstm", aggr_kwargs={"in_channels": 8, "out_channels": 8})
+    report = check(lambda: Fresh(8, 8), claims=["layouts", "deepcopy"])
+    assert [result.status for result in report.results] == ["passed", "passed"], str(report)
+
+
 def test_report_is_a_table() -> None:
     report = check(lambda: SAGEConv(8, 4), claims=["permutation", "lazy", "E(3)"], seed=5)
     lines = str(report).splitlines()

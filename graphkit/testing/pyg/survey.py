@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import warnings
 from collections.abc import Iterable, Iterator
@@ -93,11 +92,3 @@ def _needs(message: str) -> str:
     """The extension package that is missing, or the whole message."""
     missing = [name for name in _EXTENSIONS if name in message]
     return f"needs {' or '.join(missing)}" if missing else message
-
-
-def extensions() -> dict[str, bool]:
-    """Which of PyG's compiled extensions are installed: some layers behave otherwise with them."""
-    return {
-        name: importlib.util.find_spec(name) is not None
-        for name in ("pyg_lib", "torch_scatter", "torch_sparse", "torch_cluster", "torch_spline_conv")
-    }

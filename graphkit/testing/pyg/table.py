@@ -1,8 +1,8 @@
 """How to build every convolution and aggregation of PyG, and what to feed it.
 
-Constructors are read by the names of their required arguments (:data:`VALUES`); :data:`ENTRIES` holds what names do not
-say, :data:`LEFT_OUT` the classes that cannot be tested, with the reason. A class that a later PyG adds is tested too, if
-its arguments have these names.
+Constructors are read by the names of their required arguments (:data:`VALUES`); :data:`ENTRIES` holds what names do
+not say, :data:`LEFT_OUT` the classes that cannot be tested, with the reason. A class that a later PyG adds is tested
+too, if its arguments have these names.
 """
 
 from __future__ import annotations
@@ -137,6 +137,7 @@ ENTRIES: dict[str, Entry] = {
     "FAConv": Entry(data=partial(example_data, ("x", "x_0"))),
     "MLPAggregation": Entry({"num_layers": lambda: 1}),
     "GPSConv": Entry(skip={"locality": _GLOBAL, "isolated_nodes": _GLOBAL}),
+    "GPSConv/performer": Entry(skip={"locality": _GLOBAL, "isolated_nodes": _GLOBAL}),
     "GMMConv": Entry({"dim": lambda: 4, "kernel_size": lambda: 2}, options={"edge_dim": 4}),
     "NNConv": Entry({"nn": lambda: nn.Linear(4, CHANNELS * CHANNELS)}, options={"edge_dim": 4}),
     "GINEConv": Entry({"edge_dim": lambda: 4}, options={"edge_dim": 4}),
@@ -205,6 +206,18 @@ ENTRIES: dict[str, Entry] = {
     "WLConv": Entry(data=_labels),
 }
 
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "SAGEConv/lstm": ("SAGEConv", {"aggr": "lstm", "aggr_kwargs": {"in_channels": 8, "out_channels": 8}}),
+    "SAGEConv/lcm": ("SAGEConv", {"aggr": "lcm", "aggr_kwargs": {"in_channels": 8, "out_channels": 8}}),
+    "SAGEConv/median": ("SAGEConv", {"aggr": "median"}),
+    "SAGEConv/softmax": ("SAGEConv", {"aggr": "softmax", "aggr_kwargs": {"learn": True}}),
+    "GENConv/powermean": ("GENConv", {"aggr": "powermean", "learn_p": True, "edge_dim": 4}),
+    "GCNConv/cached": ("GCNConv", {"cached": True}),
+    "GATConv/dropout": ("GATConv", {"heads": 2, "dropout": 0.6}),
+    "GPSConv/performer": ("GPSConv", {"attn_type": "performer", "heads": 2}),
+}
+"""Other forms of these classes that are worth a row: the class, and its arguments."""
+
 LEFT_OUT: dict[str, str] = {
     "MessagePassing": "the base class",
     "Aggregation": "the base class",
@@ -214,12 +227,13 @@ LEFT_OUT: dict[str, str] = {
 
 
 def classes(kind: str) -> Iterator[tuple[str, type[nn.Module]]]:
-    """Every public class of a kind, ``"conv"`` or ``"aggr"``, by name."""
+    """Every public class of a kind, ``"conv"`` or ``"aggr"``, by name, its variants after it."""
     package = getattr(pyg, kind)
     for name in package.__all__:
         found = getattr(package, name)
         if isinstance(found, type) and issubclass(found, nn.Module):
             yield name, found
+            yield from ((variant, found) for variant, (base, _) in VARIANTS.items() if base == name)
 
 
 def build(name: str, layer: type[nn.Module]) -> nn.Module:
@@ -233,7 +247,7 @@ def build(name: str, layer: type[nn.Module]) -> nn.Module:
         SAGEConv(8, 8, aggr=mean)
     """
     given = ENTRIES.get(name, Entry()).kwargs
-    kwargs = {key: make() for key, make in given.items()}
+    kwargs = {**{key: make() for key, make in given.items()}, **VARIANTS.get(name, ("", {}))[1]}
     for parameter in list(inspect.signature(layer.__init__).parameters.values())[1:]:
         if parameter.name in kwargs or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
