@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,11 +94,9 @@ def forces(loc: Tensor, product: Tensor) -> Tensor:
 
 
 def _start(systems: range, particles: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    draws = []
-    for system in systems:
-        generator = torch.Generator().manual_seed((seed << 32) + system)
-        draws.append(torch.randn(particles, 7, dtype=torch.float64, generator=generator))
-    drawn = torch.stack(draws)
+    # NumPy's seed takes both numbers; torch's generator would look at the last 32 bits of one.
+    draws = [np.random.default_rng((seed, system)).standard_normal((particles, 7)) for system in systems]
+    drawn = torch.from_numpy(np.stack(draws))
     loc = (particles / 5) ** (1 / 3) * drawn[..., :3]
     vel = 0.5 * torch.nn.functional.normalize(drawn[..., 3:6], dim=-1)
     return loc, vel, torch.where(drawn[..., 6] > 0, 1.0, -1.0).double()
