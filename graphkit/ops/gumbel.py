@@ -107,7 +107,7 @@ def gumbel_topk(
     if sampling not in ("auto", "full", "lazy"):
         raise ValueError(f"'sampling' must be 'auto', 'full' or 'lazy' (got {sampling!r})")
     increasing = increasing or cost is None
-    factor = float(scale)
+    factor = float(scale.detach() if isinstance(scale, Tensor) else scale)
     if not factor > 0:
         raise ValueError(f"'scale' must be positive (got {factor})")
     if noise is None and noise_scale == 0 and increasing:

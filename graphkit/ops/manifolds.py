@@ -46,7 +46,7 @@ def hyperbolic_sq_distance(u: Tensor, v: Tensor, root: Tensor | float = 1.0) -> 
     h = torch.sinh((a - b) / 2).square() + sides
     near = h < _NEAR
     arc = torch.asinh(torch.where(near, 1.0, h).sqrt()).square()
-    return torch.where(near, h * (1 - h / 3 + 8 * h.square() / 45), arc) * 4 / root**2
+    return torch.where(near, _series(torch.where(near, h, 0.0), -1), arc) * 4 / root**2
 
 
 def spherical_sq_distance(u: Tensor, v: Tensor, root: Tensor | float = 1.0) -> Tensor:
@@ -73,7 +73,12 @@ def spherical_sq_distance(u: Tensor, v: Tensor, root: Tensor | float = 1.0) -> T
     near = h < _NEAR
     far = torch.where(near, 0.5, h)
     arc = torch.atan2(far.sqrt(), (1 - far).sqrt()).square()
-    return torch.where(near, h * (1 + h / 3 + 8 * h.square() / 45), arc) * 4 / root**2
+    return torch.where(near, _series(torch.where(near, h, 0.0), 1), arc) * 4 / root**2
+
+
+def _series(h: Tensor, sign: int) -> Tensor:
+    """asin(sqrt(h))^2 (sign 1) or asinh(sqrt(h))^2 (sign -1) near 0."""
+    return h * (1 + sign * h / 3 + 8 * h.square() / 45)
 
 
 def _polar(u: Tensor, v: Tensor, root: Tensor | float, most: float, sine: object) -> tuple[Tensor, Tensor, Tensor]:

@@ -100,7 +100,7 @@ class NeuralSnowflake(Metric):
     @property
     def relaxation(self) -> float:
         """The constant of the relaxed triangle inequality."""
-        return 2.0 ** abs(float(self.p))
+        return 2.0 ** abs(float(self.p.detach()))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return self.of_distance(safe_norm(_wide(x) - _wide(y)))

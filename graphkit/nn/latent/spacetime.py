@@ -82,7 +82,8 @@ class NeuralSpacetime(Metric):
     @property
     def relaxation(self) -> float:
         """The constant of the relaxed triangle inequality of the distance."""
-        return relaxation([(float(small), float(large)) for small, large in self.powers()])
+        with torch.no_grad():
+            return relaxation([(float(small), float(large)) for small, large in self.powers()])
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         for name, points in (("x", x), ("y", y)):

@@ -17,8 +17,8 @@ from graphkit.train.tasks.node import NodeClassification
 class LatentGraphClassification(NodeClassification):
     """Node classification by a :class:`~graphkit.models.LatentGraphNetwork`, with the graph loss of its ``reward``.
 
-    The loss is the task's plus ``graph_weight`` times the graph loss of the training nodes; the reward of a node is 1 if
-    it was classified rightly. Scores hold ``"homophily"`` besides: the share of the last graph's edges that join two
+    The loss is the task's plus ``graph_weight`` times the graph loss of the training nodes; the reward of a node is 1
+    if it was classified rightly. Scores hold ``"homophily"`` besides: the share of the last graph's edges that join two
     nodes of one class. It looks at all labels, and is reported only: nothing is chosen by it.
 
     Args:
