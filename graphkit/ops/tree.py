@@ -24,12 +24,14 @@ Combine: TypeAlias = Callable[..., Tensor]
 
 
 def block_rows(x: Tensor) -> int:
-    """How many rows are combined at once: on the CPU about a megabyte for each of (at most four) threads, so that what
-    a combination writes in between stays in their caches and yet there is something to share, elsewhere so many that
-    launching is no cost."""
+    """How many rows are combined at once: on one thread of a CPU a quarter of a megabyte, so that what a combination
+    writes in between stays in the cache; on several, a megabyte for each of at most four, or they wait for each other
+    more than they share; elsewhere so many that launching is no cost."""
     if x.device.type != "cpu":
         return 2**16
-    return max(64, min(torch.get_num_threads(), 4) * 2**18 // max(math.prod(x.shape[1:]), 1))
+    threads = min(torch.get_num_threads(), 4)
+    numbers = 2**16 if threads == 1 else threads * 2**18
+    return max(64, numbers // max(math.prod(x.shape[1:]), 1))
 
 
 @torch.compiler.disable

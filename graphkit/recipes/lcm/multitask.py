@@ -204,7 +204,7 @@ def run(job: Job) -> tuple[Outcome, ...]:
     else:
         path = Path(options.checkpoint_dir or "results") / f"{job.dataset}-lcm.png"
         curves = {
-            name: [{low + SPAN // 2: run.mean(low) for low in run.test} for run in runs]
+            name: [{low + (SPAN - 1) / 2: run.mean(low) for low in run.test} for run in runs]
             for name, runs in results.items()
         }
         seen = TRAIN_SIZES.start, TRAIN_SIZES.stop - 1
@@ -225,7 +225,7 @@ def _by_task(results: Mapping[str, list[Trained]]) -> list[str]:
     """Errors on the test graphs by task, and the published ones."""
     lines = [
         "",
-        f"{'log10 MSE on graphs as in validation':<42}" + "".join(f"{label:>9}" for label in ("mean", *LABELS)),
+        f"{'log10 MSE on test graphs, 15-19 nodes':<42}" + "".join(f"{label:>9}" for label in ("mean", *LABELS)),
     ]
     for name, runs in results.items():
         of_tasks = [statistics.fmean(scores) for scores in zip(*(r.test[TEST_SIZES.start] for r in runs), strict=True)]
