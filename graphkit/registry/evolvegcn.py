@@ -40,7 +40,7 @@ register(
     kwargs={"cell": "lstm", "self_loops": "remaining"},
     kind="conv",
     lazy_args=(-1, 6),
-    lacks={"bipartite": _ONE_SET},
+    lacks={"bipartite": _ONE_SET, "plain_loops": "every node gets a loop, unless it has one"},
 )
 register(
     "EvolveGCNH",

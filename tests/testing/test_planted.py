@@ -132,6 +132,11 @@ class MissesLastLoop(Sage):
         return super().forward(x, edge_index, size)
 
 
+class DropsLoops(Sage):
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        return super().forward(x, edge_index[:, edge_index[0] != edge_index[1]], size)
+
+
 class Coalesces(Sage):
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         return super().forward(x, edge_index.unique(dim=1), size)
@@ -350,6 +355,7 @@ PLANTED: list[Planted] = [
         r"node \d+ differs though its group is empty.*1000",
     ),
     ("self_loops", MissesLastLoop, r"node \d+ differs when the \d+ added edges are mixed"),
+    ("plain_loops", DropsLoops, r"node \d+ differs when a self-loop comes from a twin"),
     ("multi_edges", Coalesces, r"node \d+ differs when a parallel edge comes from a twin"),
     ("multi_edges", NumberedEdges, r"node \d+ differs when the \d+ added edges are mixed"),
     ("layouts", ReadsRowsAsColumns, r"node \d+ differs when the graph is given as EdgeIndex by source"),

@@ -115,48 +115,56 @@ def multi_edges(case: Case) -> None:
     some = torch.arange(0, data.num_edges, 2)  # not all: a mean over neighbours that are all doubled is the same
     twice = torch.cat([torch.arange(data.num_edges), some])
     _require_order_free(case, module, "multi_edges", with_edges(data, data.edge_index[:, twice], twice), some.numel())
-    if case.undirected or "node" not in case.levels or _looks_at_outgoing_edges(case, module):
+    if case.undirected or "node" not in case.levels:
         return
     # Self-loops go first: some layers treat them apart (GCN replaces its own), and a twin would have none.
     data = take_edges(data, data.edge_index[0] != data.edge_index[1])
-    source, target = data.edge_index
-    like, some = torch.arange(data.num_edges), torch.arange(0, data.num_edges, 2)
-    twice = torch.cat([like, some])
+    some = torch.arange(0, data.num_edges, 2)
+    twice = torch.cat([torch.arange(data.num_edges), some])
     doubled = with_edges(data, data.edge_index[:, twice], twice)
-    num_nodes = int(data.num_nodes or 0)
-    twins = one_graph(join([data, take_edges(data, torch.arange(0))]))
-    edge_index = torch.cat(
-        [
-            data.edge_index,
-            torch.stack([source[some] + num_nodes, target[some]]),  # the second copy of an edge comes from the twin
-            torch.stack([source, target + num_nodes]),  # the twins have the same incoming edges
-            torch.stack([source[some] + num_nodes, target[some] + num_nodes]),
-        ],
-        dim=1,
-    )
-    split = with_edges(twins, edge_index, torch.cat([twice, twice]))
-    case.require_same(
-        "multi_edges",
-        case.run(module, doubled),
-        case.run(module, split),
-        nodes=torch.arange(num_nodes),
-        context="when a parallel edge comes from a twin of its source",
-    )
+    second = torch.arange(twice.numel()) >= data.num_edges
+    _require_twins_alike(case, module, "multi_edges", doubled, second, "a parallel edge")
 
 
-def _looks_at_outgoing_edges(case: Case, module: nn.Module) -> bool:
-    """Whether edges from every node to a new node change what the old nodes give."""
-    num_nodes = int(case.data.num_nodes or 0)
-    sink = subgraph(case.data, torch.arange(num_nodes - 1, num_nodes))
-    wider = one_graph(join([case.data, take_edges(sink, torch.arange(0))]))
-    every = torch.arange(num_nodes)
-    into_sink = append_edges(wider, torch.stack([every, torch.full_like(every, num_nodes)]), case.generator())
+@register("plain_loops", "a self-loop counts as an edge from a twin of its node would", law=False, needs_edges=True)
+def plain_loops(case: Case) -> None:
+    """Of layers that neither add self-loops nor treat them apart: a twin has the same features and incoming edges."""
+    if case.undirected or "node" not in case.levels or case.data.num_edges == 0:
+        raise NotApplicable("needs directed edges and output per node")
+    nodes = torch.arange(0, int(case.data.num_nodes or 0), 2)
+    data = append_edges(case.data, torch.stack([nodes, nodes]), case.generator())
+    loops = data.edge_index[0] == data.edge_index[1]
+    if not _require_twins_alike(case, case.module(), "plain_loops", data, loops, "a self-loop"):
+        raise NotApplicable("a node's output depends on more than its incoming edges")
+
+
+def _require_twins_alike(case: Case, module: nn.Module, claim: str, data: Data, moved: Tensor, what: str) -> bool:
+    """Require no node to see whether the edges ``moved`` (a mask) come from their sources or from those sources' twins.
+
+    Returns:
+        Whether that could be asked: False where twins alone, with all edges in their places, change what a node gives
+        (it looks at outgoing edges, at every node, ...).
+    """
+    nodes = torch.arange(int(data.num_nodes or 0))
+    expected = case.run(module, data)
     try:
-        before, after = case.run(module, wider), case.run(module, into_sink)
-        case.require_same("multi_edges", [r[:num_nodes] for r in before], after, nodes=every)
+        present = case.run(module, _with_twins(data, torch.zeros_like(moved)))
+        case.require_same(claim, expected, present, nodes=nodes)
     except BrokenClaim:
-        return True
-    return False
+        return False
+    context = f"when {what} comes from a twin of its source"
+    case.require_same(claim, expected, case.run(module, _with_twins(data, moved)), nodes=nodes, context=context)
+    return True
+
+
+def _with_twins(data: Data, moved: Tensor) -> Data:
+    """Every node again as a twin with the same incoming edges; edges ``moved`` come from the twin of their source."""
+    num_nodes = int(data.num_nodes or 0)
+    source, target = data.edge_index
+    source = source + num_nodes * moved
+    edge_index = torch.cat([torch.stack([source, target]), torch.stack([source, target + num_nodes])], dim=1)
+    like = torch.arange(data.num_edges).repeat(2)
+    return with_edges(one_graph(join([data, data])), edge_index, like)
 
 
 def _require_order_free(case: Case, module: nn.Module, claim: str, data: Data, added: int) -> None:

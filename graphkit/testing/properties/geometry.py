@@ -19,7 +19,7 @@ from graphkit.testing.report import CannotRun, NotApplicable
 
 TRIALS = 3
 
-_GROUP = r"(E|SE|O|SO|T)\(\d+\)"
+_GROUP = r"(E|SE|O|SO|T|Scale|Sim)\(\d+\)"
 
 
 def equivariance(name: str, group: Group) -> Property:

@@ -17,8 +17,8 @@ from graphkit.testing.pyg.table import ENTRIES, LEFT_OUT, Entry, build, classes
 from graphkit.testing.report import CannotRun, Report, Result
 from graphkit.testing.suite import verdict
 
-CLAIMS = tuple(name for name in PROPERTIES if name not in ("compile", "lazy", "explain"))
-"""What is checked: the laws, and the abilities that cost little."""
+CLAIMS = tuple(name for name in PROPERTIES if name not in ("compile", "lazy", "explain", "plain_loops"))
+"""What is checked: the laws, and the abilities that cost little and are no matter of choice."""
 
 _EXTENSIONS = ("pyg-lib", "pyg_lib", "torch-cluster", "torch-sparse", "torch-spline-conv", "pylibcugraph", "dgNN")
 
