@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,16 +122,13 @@ def run_backprop(
 ) -> RunResult:
     """Trains the same convolutions end to end, with the same optimiser, validations and patience.
 
-    Its input has rows of length 1, which every forward rule gives itself; the published baseline has rows that sum to
-    1, with entries so small that it hardly learns in the same number of epochs.
-
     Args:
         network: which layers; the last one gives the logits.
-        data, classes, config, folder, resume: as :func:`run_rule`.
+        data: of :func:`with_unit_rows`.
+        classes, config, folder, resume: as :func:`run_rule`.
     """
     links = isinstance(data, Mapping)
-    parts: Sequence[Data] = list(data.values()) if links else [data]
-    parts = [_with_unit_rows(part) for part in parts]
+    features = (data["train"] if links else data).x.size(1)
     every = config.val_every or 1
     training = TrainConfig(
         epochs=config.epochs,
@@ -147,7 +144,7 @@ def run_backprop(
     )
     seed_everything(config.seed)
     outputs = network.hidden if links else classes
-    model = BackProp(network.conv, network.layers, parts[0].x.size(1), network.hidden, outputs)
+    model = BackProp(network.conv, network.layers, features, network.hidden, outputs)
     name = f"backprop-{network.conv}-{network.layers}"
     trainer = Trainer(
         model,
@@ -156,11 +153,16 @@ def run_backprop(
         trackers=[JSONLTracker(folder / "results.jsonl", name)],
         checkpoint_dir=folder / "checkpoints" / f"{name}-seed-{config.seed}",
     )
-    whole = dict(zip(("train", "val", "test"), parts, strict=True)) if links else parts[0]
-    return trainer.fit(whole, resume=resume)
+    return trainer.fit(data, resume=resume)
 
 
-def _with_unit_rows(data: Data) -> Data:
+def with_unit_rows(data: Any) -> Any:
+    """What back-propagation is given: rows of length 1, which every forward rule makes itself.
+
+    The published baseline has rows that sum to 1, with entries so small that it hardly learns in as many epochs.
+    """
+    if isinstance(data, Mapping):
+        return {split: with_unit_rows(part) for split, part in data.items()}
     data = copy.copy(data)
     data.x = unit_rows(data.x)
     return data

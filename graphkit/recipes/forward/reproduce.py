@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from graphkit.recipes.forward.experiment import (
@@ -19,6 +20,7 @@ from graphkit.recipes.forward.experiment import (
     split_links,
     split_nodes,
     with_budget,
+    with_unit_rows,
 )
 from graphkit.recipes.forward.figures import draw_depth
 from graphkit.recipes.forward.memory import peak_bytes
@@ -53,6 +55,7 @@ def _run(rules: Sequence[str], conv: str, job: Job) -> tuple[Outcome, ...]:
     for run in range(job.runs):
         number = run % SPLITS
         split = split_links(data, number) if links else split_nodes(data, number)
+        normalized = with_unit_rows(split)
         config = ForwardConfig(
             epochs=2 if options.fast_dev_run else 1000,
             seed=published_seed(run) + options.seed,
@@ -68,10 +71,9 @@ def _run(rules: Sequence[str], conv: str, job: Job) -> tuple[Outcome, ...]:
         for rule, depth in trainings:
             share = None if job.minutes is None else job.minutes / len(trainings)
             train = run_backprop if rule == "backprop" else partial(run_rule, rule)
-            result = train(
-                Network(conv, depth), split, classes, with_budget(config, share), folder,
-                resume=options.resume == "last",
-            )  # fmt: skip
+            seen = normalized if rule == "backprop" else split
+            resume = options.resume == "last"
+            result = train(Network(conv, depth), seen, classes, with_budget(config, share), folder, resume=resume)
             results.setdefault(rule, {}).setdefault(depth, []).append(result)
             job.say(
                 f"split {number}, {rule}, {depth} layers: test {100 * result.test:.2f}, {result.epochs} epochs, "
@@ -156,23 +158,31 @@ def _picture(
         return
     depths = (1, 2) if job.options.fast_dev_run else _DEPTHS
     first = next(rule for rule in scores if rule != "backprop")
-    memory = measure_memory(("backprop", first), conv, split, classes, depths, folder / "memory")
+    memory = measure_memory(("backprop", first), conv, split, classes, depths)
     title = f"Forward-only training, {conv} on {job.dataset}"
     path = draw_depth(scores, memory, folder.with_suffix(".png"), title=title, metric=metric)
     job.say(f"Scores and memory against depth: {path}")
 
 
 def measure_memory(
-    rules: Sequence[str], conv: str, split: Any, classes: int, depths: Sequence[int], folder: Path
+    rules: Sequence[str], conv: str, split: Any, classes: int, depths: Sequence[int]
 ) -> dict[str, dict[int, int]]:
-    """The peak of tensors held in four epochs (of each layer, with a greedy rule) and two validations."""
+    """The peak of tensors held in four epochs (of each layer, with a greedy rule) and two validations.
+
+    The data are not counted: for back-propagation those with rows of length 1, for forward rules those as they are.
+    """
     config = ForwardConfig(epochs=4, device="cpu", progress=False)
 
-    def train(rule: str, depth: int) -> None:
+    def train(rule: str, depth: int, data: Any, folder: Path) -> None:
         run = run_backprop if rule == "backprop" else partial(run_rule, rule)
-        run(Network(conv, depth), split, classes, config, folder)
+        run(Network(conv, depth), data, classes, config, folder)
 
-    return {rule: {depth: peak_bytes(partial(train, rule, depth)) for depth in depths} for rule in rules}
+    found: dict[str, dict[int, int]] = {}
+    with TemporaryDirectory() as folder:
+        for rule in rules:
+            data = with_unit_rows(split) if rule == "backprop" else split
+            found[rule] = {depth: peak_bytes(partial(train, rule, depth, data, Path(folder))) for depth in depths}
+    return found
 
 
 def _outcome(

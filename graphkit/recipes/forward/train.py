@@ -15,6 +15,7 @@ from graphkit.recipes.forward.experiment import (
     scores_by_depth,
     split_links,
     split_nodes,
+    with_unit_rows,
 )
 from graphkit.recipes.forward.networks import ConvName
 from graphkit.train import ForwardConfig, RunResult
@@ -93,7 +94,7 @@ def run_forward(options: ForwardOptions, config: ForwardConfig) -> ForwardReport
         split = _split(options, data, number)
         runs.append(run_rule(options.rule, network, split, classes, seeded, out, resume=options.resume))
         if options.baseline:
-            baseline.append(run_backprop(network, split, classes, seeded, out, resume=options.resume))
+            baseline.append(run_backprop(network, with_unit_rows(split), classes, seeded, out, resume=options.resume))
     head = (
         f"{options.dataset}: {data.num_nodes:,} nodes, {data.num_edges:,} directed edges, {dataset.num_features:,} "
         f"features, {classes} classes; split: {options.split}"

@@ -126,6 +126,9 @@ class Loop:
             progress.stopper.update(self._score(phase), progress.epoch, phase.layers)
         progress.stopper.restore(phase.layers)
         self._save(phase, optimizers, progress)
+        for layer, optimizer in zip(phase.layers, optimizers, strict=True):  # nobody needs them any more
+            optimizer.state.clear()
+            layer.zero_grad(set_to_none=True)
 
     def _epoch(
         self, phase: Phase, optimizers: list[Optimizer], progress: ForwardProgress, phases: int

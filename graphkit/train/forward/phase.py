@@ -75,10 +75,12 @@ class GreedyPhase:
         return cls(rule, network, 0, setting, rule.begin(setting), None, batches)
 
     def following(self) -> GreedyPhase:
-        """Of the next layer, this one being trained."""
+        """Of the next layer, this one being trained; this phase gives up what it holds and is done with."""
         self.layers[0].eval()
         below = self._votes_of_all()
+        del self.problem
         inputs = self.rule.advance(self.layers[0], self.setting, self.inputs)
+        del self.inputs
         return GreedyPhase(self.rule, self.network, self.number + 1, self.setting, inputs, below, self.batches)
 
     def epoch(self, update: Update, generator: Generator) -> None:
