@@ -13,12 +13,14 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.evolvegcn import evolvegcn_table
 from benchmarks.harness import machine
 from benchmarks.layers import layer_table
 from benchmarks.lcm import lcm_table
 from benchmarks.operators import operator_table
 from benchmarks.sampling import sampling_table
 from benchmarks.sheaf import sheaf_table
+from benchmarks.snowflake import snowflake_table
 from benchmarks.training import training_table
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -36,6 +38,8 @@ TABLES: dict[str, tuple[str, Callable[[Namespace], list[str]]]] = {
     ),
     "sheaf": ("Sheaves", lambda args: sheaf_table(args.nodes, args.edges, args.rounds, args.threads)),
     "lcm": ("Learned aggregations", lambda args: lcm_table(args.rounds, args.threads)),
+    "evolvegcn": ("Graphs that change with time", lambda args: evolvegcn_table(args.rounds)),
+    "snowflake": ("Latent graphs", lambda args: snowflake_table(args.rounds, args.threads)),
     "training": ("Training", lambda args: training_table(args.rounds)),
 }
 
