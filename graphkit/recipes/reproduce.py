@@ -8,6 +8,7 @@ from textwrap import shorten
 from graphkit.recipes import recommender
 from graphkit.recipes.evolvegcn import reproduce as evolvegcn
 from graphkit.recipes.forward import reproduce as forward
+from graphkit.recipes.frame_averaging import reproduce as frame_averaging
 from graphkit.recipes.lcm import reproduce as lcm
 from graphkit.recipes.method import Job, Method, Outcome, ReproduceOptions, Say
 from graphkit.recipes.ogb import reproduce as ogb
@@ -25,6 +26,7 @@ METHODS: Mapping[str, Method] = {
     **forward.METHODS,
     **snowflake.METHODS,
     **evolvegcn.METHODS,
+    **frame_averaging.METHODS,
 }
 
 

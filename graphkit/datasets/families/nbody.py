@@ -81,7 +81,7 @@ class SimulatedNBody(InMemoryDataset):
 
     The three splits are systems 0 to 2,999, 3,000 to 4,999 and 5,000 to 6,999 of a seed; a split takes a quarter of a
     minute. At frame 30, over 7,000 systems of seed 0: standard deviation of a coordinate 1.68, mean speed 0.91, mean
-    way to frame 40 0.81; in the published task's data the same to two digits.
+    way to frame 40 0.81; the published task's data agree within 1 %.
 
     Args:
         split: ``"train"``, ``"valid"`` or ``"test"``.

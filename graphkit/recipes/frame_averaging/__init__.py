@@ -1,0 +1,1 @@
+"""The experiments of frame averaging: n-body, graph separation, normals."""
