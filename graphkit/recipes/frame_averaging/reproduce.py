@@ -55,9 +55,7 @@ def _nbody(job: Job) -> tuple[Outcome, ...]:
     share = None if job.minutes is None else job.minutes / (len(nbody.MODELS) - 1)
     scores: dict[str, list[tuple[float, Fitted]]] = {name: [] for name in nbody.MODELS}
     predictions, systems = {}, nbody.load_systems(seed, sizes)
-    job.say(
-        f"{sum(sizes):,} systems of seed {seed} simulated: {sizes[0]:,} train, {sizes[1]:,} valid, {sizes[2]:,} test"
-    )
+    job.say(f"simulated, seed {seed}: {sizes[0]:,} systems to train, {sizes[1]:,} to validate, {sizes[2]:,} to test on")
     for run in range(job.runs):
         for name, make in nbody.MODELS.items():
             torch.manual_seed(seed + run)
@@ -138,9 +136,7 @@ def _late(end: float | None) -> bool:
 def _separated(job: Job, name: str, found: Sequence[separation.Separation]) -> Outcome:
     published = separation.PUBLISHED.get(name) if job.dataset == "exp" else None
     missed = tuple(float(one.missed) for one in found)
-    note = (
-        "pairs missed by the corrected test: farther apart than 1e-3 and than 10 times from their own relabelled copies"
-    )
+    note = "corrected test: pairs must be farther apart than 1e-3 and than 10 times each from its own relabelled copy"
     return Outcome(
         name,
         "pairs missed",
@@ -149,7 +145,7 @@ def _separated(job: Job, name: str, found: Sequence[separation.Separation]) -> O
         tuple(one.inits for one in found),
         None if published is None else Published("pairs missed", published, None, source=SOURCE, runs=1),
         separation.PRESETS["published"].inits,
-        _common(job, f"{note}; 'epochs' are random networks, there is no training"),
+        _common(job, f"{note}; 'epochs' are random networks, nothing is trained"),
         lower_is_better=True,
     )
 
