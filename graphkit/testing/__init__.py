@@ -28,6 +28,7 @@ from graphkit.testing.asserts import (
 )
 from graphkit.testing.case import Case
 from graphkit.testing.cli import run_check
+from graphkit.testing.contract import LayerContract
 from graphkit.testing.examples import example_data, example_edges
 from graphkit.testing.groups import Euclidean, Group, Isometry
 from graphkit.testing.hetero import example_hetero_data
@@ -44,6 +45,7 @@ __all__ = [
     "Euclidean",
     "Group",
     "Isometry",
+    "LayerContract",
     "NotApplicable",
     "Property",
     "Report",
