@@ -102,7 +102,7 @@ def test_peak_memory_counts_what_lives_at_the_same_time() -> None:
 
 
 def test_memory_of_the_single_forward_rule_is_flat(tmp_path: Path) -> None:
-    """Beyond the weights, 12 layers take what 3 take (one hands over to another); back-propagation keeps all outputs."""
+    """Beyond the weights, 12 layers take what 3 take; back-propagation keeps the outputs of all."""
     data = graph(nodes=900, features=64, edges=4000)
     data.x = data.x.float()
 
