@@ -10,17 +10,20 @@ from torch import Tensor
 
 from graphkit.native import library
 
-__all__ = ["nearest", "nearest_why_not"]
+__all__ = ["BIN_SHIFT", "nearest", "nearest_why_not"]
 
-# NearestArgs of src/nearest.cpp: 8 integers, the seed unsigned, 6 addresses, two scales.
-_pack = struct.Struct("=8qQ6Q2d").pack
+# NearestArgs of src/nearest.cpp: 10 integers, the seed unsigned, 7 addresses, two scales.
+_pack = struct.Struct("=10qQ7Q2d").pack
+
+#: Bits of a squared distance as a float32 that are no part of the number of its bin.
+BIN_SHIFT = 14
 
 
 def nearest_why_not() -> str:
     """The reason why :func:`nearest` cannot run, or an empty string; a library from before it lacks this entry."""
     if not library.available():
         return library.why_not()
-    if not hasattr(library.load(), "graphkit_nearest"):
+    if not hasattr(library.load(), "graphkit_nearest_points"):
         return "the loaded library was compiled before the search was written: reinstall graphkit to compile it again"
     return ""
 
@@ -33,6 +36,7 @@ def nearest(
     k: int,
     loop: bool,
     noise: tuple[int, float, float] | None = None,
+    table: tuple[int, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k points of the smallest keys, of equal ones those of the smaller number.
 
@@ -47,6 +51,8 @@ def nearest(
         k: how many, at least 1.
         loop: whether a point is a candidate of its own.
         noise: seed and scales.
+        table: ``(first, costs)``: a cost in the place of the squared distance, by the bin of the latter, which is
+            ``(bits of its float32 >> BIN_SHIFT) - first``, clamped to those there are; float32 ``[bins]``, increasing.
 
     Returns:
         int64 ``[Q, k]``, best first and -1 where there are fewer candidates, and the keys, float64 (infinite there).
@@ -58,14 +64,16 @@ def nearest(
     if reason:
         raise RuntimeError(f"graphkit's native search is not available: {reason}")
     seed, cost_scale, noise_scale = (0, 1.0, 0.0) if noise is None else noise
+    first, costs = (0, None) if table is None else table
     index = torch.empty(query.shape[0], k, dtype=torch.int64)
     key = torch.empty(query.shape[0], k, dtype=torch.float64)
     arguments = _pack(
         columns.dtype is torch.float64, torch.get_num_threads(), query.shape[0], columns.shape[0], columns.shape[1],
-        k, loop, noise is not None, seed,
+        k, loop, noise is not None, first, 0 if costs is None else costs.shape[0], seed,
+        0 if costs is None else costs.data_ptr(),
         columns.data_ptr(), query.data_ptr(), begin.data_ptr(), end.data_ptr(), index.data_ptr(), key.data_ptr(),
         cost_scale, noise_scale,
     )  # fmt: skip
-    if library.load().graphkit_nearest(ctypes.c_char_p(arguments)):
+    if library.load().graphkit_nearest_points(ctypes.c_char_p(arguments)):
         raise MemoryError("the native search could not allocate its heaps")
     return index, key

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphkit.graph.sampling.random import check_key
 from graphkit.native import nearest as native
+from graphkit.ops.bounded_gumbel import bounded_gumbel_topk
 from graphkit.ops.lazy_gumbel import lazy_gumbel_topk
 from graphkit.ops.nearest import Method, nearest_neighbors, runs_native, to_users
 from graphkit.ops.point_sets import (
@@ -66,10 +67,11 @@ def gumbel_topk(
     "Stochastic beams and where to find them", ICML 2019). Nothing of size N x N is made, and no result depends on
     blocks or threads. Not differentiable: compute what follows from the pairs.
 
-    How it is done: the squared distance by the native search, which draws the noise of a pair where it needs it
-    (``"full"``); a cost that increases with the distance by the nearest points and those few others whose noise can
-    lift them above these (``"lazy"``, :func:`graphkit.ops.lazy_gumbel.lazy_gumbel_topk`; another draw from the same
-    law); any other cost by blocks of rows (``"full"``).
+    How it is done: ``"full"`` draws the noise of every pair, by the native search for the squared distance and for a
+    cost that increases with the distance (:mod:`graphkit.ops.bounded_gumbel`), else by blocks of rows: the same graph.
+    ``"lazy"`` takes the nearest points and those few others whose noise can lift them above these
+    (:func:`graphkit.ops.lazy_gumbel.lazy_gumbel_topk`): another draw from the same law, for costs that increase with
+    the distance. It is what ``"auto"`` takes for these where the native search is missing.
 
     Args:
         x: points ``[N, d]``, finite.
@@ -120,13 +122,15 @@ def gumbel_topk(
     key = check_key(seed) if noise is None and noise_scale > 0 else 0
     sets = point_sets(x, batch)
     points = sets.sort(x if x.dtype in (torch.float32, torch.float64) else x.float())
-    in_kernel = cost is None and noise is None and search in ("auto", "native") and runs_native(points)
+    in_kernel = increasing and noise is None and search in ("auto", "native") and runs_native(points)
     if sampling == "lazy" or (sampling == "auto" and increasing and noise is None and not in_kernel):
         index = lazy_gumbel_topk(points, sets, k, cost, factor, noise_scale, key, loop, search=search)
-    elif in_kernel:
+    elif in_kernel and cost is None:
         rows = torch.arange(points.size(0))
         scales = (key, factor, float(noise_scale))
         index, _ = native.nearest(points.t().contiguous(), rows, sets.begin, sets.end, k, loop, scales)
+    elif in_kernel and cost is not None:
+        index = bounded_gumbel_topk(points, sets, k, cost, factor, noise_scale, key, loop)
     else:
         rows = torch.arange(points.size(0), device=x.device)
         index = full_gumbel_topk(points, sets, rows, k, cost, factor, noise_scale, key, loop, noise)

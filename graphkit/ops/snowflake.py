@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-_PIECE = 1 << 17  # distances whose hidden layers are held at a time
+_PIECE = 1 << 18  # distances whose hidden layers are held at a time
 
 
 class SnowflakeLayer(NamedTuple):

@@ -1,4 +1,4 @@
-// The k nearest points of each point, by squared distance or by squared distance less Gumbel noise.
+// The k nearest points of each point, by squared distance, or by a cost that increases with it, less Gumbel noise.
 //
 // Columns are taken in tiles: a vectorised pass gives a lower bound of the key of every column of the tile, and only
 // those below the worst key kept so far get their key in double and a place in the heap.  The noise of a pair is a
@@ -32,8 +32,12 @@ struct NearestArgs {
     int64_t stride;  // points, the length of a row of `columns`
     int64_t k;
     int64_t loop;   // a point is its own neighbour
-    int64_t noisy;  // keys are cost_scale * squared distance - noise_scale * Gumbel(0, 1)
+    int64_t noisy;  // keys are cost_scale * cost - noise_scale * Gumbel(0, 1)
+    int64_t first_bin;
+    int64_t bins;
     uint64_t seed;
+    const float* table;  // [bins] costs by the high bits of the squared distance as a float, less first_bin; increasing.
+                         // Null: the cost is the squared distance.
     const void* columns;  // [dim, points]
     const int64_t* query;  // [queries], numbers of points
     const int64_t* begin;  // [queries], the range of points that are candidates
@@ -90,6 +94,27 @@ inline __attribute__((always_inline)) void squares(const T* columns, int64_t str
     }
 }
 
+constexpr int kBinShift = 14;  // 9 bits of the mantissa: 512 bins from one power of two to the next
+
+inline __attribute__((always_inline)) int32_t bin_of(float square) {
+    int32_t bits;
+    std::memcpy(&bits, &square, sizeof bits);
+    return bits >> kBinShift;
+}
+
+// Replaces squared distances by costs of their bins, or of the bins just below: `shrink` is less than 1 by what the
+// distances may be rounded up.
+template <class T>
+inline __attribute__((always_inline)) void look_up(const float* table, int32_t first_bin, int32_t last, float shrink,
+                                                   int64_t n, T* __restrict out) {
+    for (int64_t j = 0; j < n; ++j) {
+        int32_t bin = bin_of(static_cast<float>(out[j]) * shrink) - first_bin;
+        bin = bin < 0 ? 0 : bin;
+        bin = bin > last ? last : bin;
+        out[j] = table[bin];
+    }
+}
+
 // Replaces squared distances by lower bounds of the noisy keys.  The noise -log(-log(1 - u)) is at most -log(u), and
 // log2(u) is at least what the bits of u as a float say when they are read as an integer.
 template <class T>
@@ -133,6 +158,10 @@ template <class T> inline __attribute__((always_inline)) int64_t below(const T* 
     GK_CLONES void tile_noise(uint64_t row_key, int64_t first, int64_t n, T cost, T noise, T* out) {                  \
         subtract_noise<T>(row_key, first, n, cost, noise, out);                                                       \
     }                                                                                                                 \
+    GK_CLONES void tile_look_up(const float* table, int32_t first_bin, int32_t last, float shrink, int64_t n,         \
+                                T* out) {                                                                             \
+        look_up<T>(table, first_bin, last, shrink, n, out);                                                           \
+    }                                                                                                                 \
     GK_CLONES int64_t tile_below(const T* value, int64_t n, T limit, int32_t* hit) {                                  \
         return below<T>(value, n, limit, hit);                                                                        \
     }
@@ -151,6 +180,8 @@ template <class T> T widened(double limit, int64_t dim) {
 template <class T> void search(const NearestArgs& args, int64_t q, std::vector<Entry>& heap, std::vector<T>& point) {
     const T* columns = static_cast<const T*>(args.columns);
     const int64_t self = args.query[q], dim = args.dim, stride = args.stride;
+    const int32_t first_bin = static_cast<int32_t>(args.first_bin), last_bin = static_cast<int32_t>(args.bins) - 1;
+    const float shrink = 1 - static_cast<float>(dim + 4) * 2 * std::numeric_limits<float>::epsilon();
     const uint64_t row_key = fold(args.seed, static_cast<uint64_t>(self));
     for (int64_t c = 0; c < dim; ++c) point[static_cast<size_t>(c)] = columns[c * stride + self];
     heap.clear();
@@ -160,6 +191,7 @@ template <class T> void search(const NearestArgs& args, int64_t q, std::vector<E
     for (int64_t first = args.begin[q]; first < args.end[q]; first += kTile) {
         const int64_t n = std::min(kTile, args.end[q] - first);
         tile_squares(columns + first, stride, point.data(), dim, n, values);
+        if (args.table != nullptr) tile_look_up(args.table, first_bin, last_bin, shrink, n, values);
         if (args.noisy != 0)
             tile_noise(row_key, first, n, static_cast<T>(args.cost_scale), static_cast<T>(args.noise_scale), values);
         const int64_t hits = tile_below(values, n, limit, hit);
@@ -170,6 +202,10 @@ template <class T> void search(const NearestArgs& args, int64_t q, std::vector<E
             for (int64_t c = 0; c < dim; ++c) {
                 const double a = static_cast<double>(columns[c * stride + j]) - static_cast<double>(point[size_t(c)]);
                 key += a * a;
+            }
+            if (args.table != nullptr) {
+                const int32_t bin = bin_of(static_cast<float>(key)) - first_bin;
+                key = static_cast<double>(args.table[std::max(0, std::min(bin, last_bin))]);
             }
             if (args.noisy != 0)
                 key = args.cost_scale * key - args.noise_scale * gumbel(fold(row_key, static_cast<uint64_t>(j)));
@@ -210,7 +246,7 @@ template <class T> void run(const NearestArgs& args) {
 }  // namespace
 
 // Returns 1 if there is no memory for the heaps.
-GK_EXPORT int graphkit_nearest(const NearestArgs* args) {
+GK_EXPORT int graphkit_nearest_points(const NearestArgs* args) {
     try {
         if (args->wide != 0)
             run<double>(*args);

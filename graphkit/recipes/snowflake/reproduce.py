@@ -125,7 +125,7 @@ def _draw(job: Job, results: Mapping[str, list[Inferred]]) -> Path:
 def _inferred(job: Job, name: str, runs: list[Inferred]) -> Outcome:
     caveats = []
     if job.dataset == "cora":
-        caveats.append("the public split; the published splits train on all but 1,500 nodes")
+        caveats.append("the published split, with words as 0 and 1; no published score is at hand to compare with")
     else:
         caveats.append("no published score is known; 20 labels per class, drawn by the seed")
     if job.options.fast_dev_run:
