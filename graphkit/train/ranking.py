@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -140,25 +141,74 @@ def rank_all_pairs(
             continue
         scores = score_rows(rows)
         value = scores.new_empty(source.numel()) if value is None else value
-        for part in mine.split(per_chunk):
-            own = scores[source[part] - rows[0]]
-            true = own.gather(1, target[part, None])
-            value[part] = true[:, 0]
-            rank[part] = 1 + (own > true).double() @ weight + ((own == true).double() @ weight - 1) / 2
+        value[mine] = scores[source[mine] - rows[0], target[mine]]
+        rank[mine] = _ranks(scores, value[mine], source[mine] - rows[0], None if copies is None else weight)
     assert value is not None  # some chunk holds the first positive
 
     threshold, count = value.unique(return_counts=True)
     total = torch.zeros(threshold.numel(), dtype=torch.float64, device=device)
     for rows in chunks:
-        total += _at_least(threshold, score_rows(rows).flatten(), (weight[rows, None] * weight).flatten())
+        times = None if copies is None else (weight[rows, None] * weight).flatten()
+        total += _at_least(threshold, score_rows(rows).flatten(), times)
     return PairRanking(
         _precision(threshold, count, total), _per_source(rank.reciprocal(), positive[0]), num_nodes * num_nodes
     )
 
 
+def _ranks(scores: Tensor, value: Tensor, row: Tensor, weight: Tensor | None) -> Tensor:
+    """Ranks of values in their rows of scores, ties at their mean, columns counting as often as their weights say.
+
+    Args:
+        scores: ``[s, N]``.
+        value: ``[p]``.
+        row: ``[p]``, ascending.
+        weight: ``[N]``; ``None``: ones.
+    """
+    if weight is None:
+        # A sort of each row, and a search per value. numpy sorts by vector instructions.
+        plain = scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64)
+        ordered = torch.from_numpy(np.sort(scores.numpy(force=True), 1)) if plain else torch.sort(scores, 1).values
+        count = torch.bincount(row, minlength=scores.size(0))
+        place = torch.arange(row.numel(), device=row.device) - (count.cumsum(0) - count)[row]
+        asked = scores.new_zeros(scores.size(0), int(count.max()))
+        asked[row, place] = value
+        below, upto = (torch.searchsorted(ordered, asked, right=right)[row, place] for right in (False, True))
+        return scores.size(1) - upto + 1 + (upto - below - 1).double() / 2
+    ranks = []
+    for part in torch.arange(row.numel(), device=row.device).split(max(1, _CHUNK // scores.size(1))):
+        own, true = scores[row[part]], value[part, None]
+        ranks.append(1 + (own > true).double() @ weight + ((own == true).double() @ weight - 1) / 2)
+    return torch.cat(ranks)
+
+
+_CELLS = 2**16
+
+
 def _at_least(threshold: Tensor, score: Tensor, weight: Tensor | None = None) -> Tensor:
     """How many scores are at least each threshold (ascending)."""
-    below = torch.searchsorted(threshold, score.contiguous(), right=True)
+    score = score.contiguous()
+    if weight is None and score.numel() > 8 * _CELLS:
+        # The cell of a grid that a score falls into grows with it, rounding or not. So only scores that share a cell
+        # with a threshold must be searched for; the others are counted by cells.
+        low, high = threshold[0], threshold[-1]
+        scale = (_CELLS - 3) / (high - low).clamp(min=torch.finfo(score.dtype).tiny)
+        if bool(scale.isfinite()):
+
+            def cell(values: Tensor) -> Tensor:
+                return ((values - low) * scale).clamp_(-1, _CELLS - 2).floor_().int() + 1
+
+            cells, marks = cell(score), cell(threshold)
+            shared = torch.zeros(_CELLS, dtype=torch.bool, device=score.device)
+            shared[marks.long()] = True
+            searched = shared[cells]
+            per_cell = torch.bincount(cells, minlength=_CELLS).masked_fill(shared, 0)
+            above = per_cell.flip(0).cumsum(0).flip(0)[marks.long()]
+            return above.double() + _searched(threshold, score[searched], None)
+    return _searched(threshold, score, weight)
+
+
+def _searched(threshold: Tensor, score: Tensor, weight: Tensor | None) -> Tensor:
+    below = torch.searchsorted(threshold, score, right=True)
     # Without weights bincount counts in integers, which are exact and faster.
     bins = torch.bincount(below, weight, minlength=threshold.numel() + 1)[1:]
     return bins.double().flip(0).cumsum(0).flip(0)

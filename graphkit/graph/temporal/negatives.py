@@ -99,12 +99,17 @@ def _draw(
 
 
 def _first_good(source: Tensor, target: Tensor, positive: Tensor, num_nodes: int, count: int) -> Tensor:
-    key = source * num_nodes + target
-    true = torch.unique(positive[0] * num_nodes + positive[1])
-    unique, inverse = torch.unique(key, return_inverse=True)
-    order = torch.arange(key.numel(), device=key.device)
-    first = torch.full_like(unique, key.numel()).scatter_reduce(0, inverse, order, "amin")
-    place = torch.searchsorted(true, unique).clamp(max=max(true.numel() - 1, 0))
-    known = true[place] == unique if true.numel() else torch.zeros_like(unique, dtype=torch.bool)
-    good = first[~known & (unique // num_nodes != unique % num_nodes)].sort().values[:count]
-    return torch.stack([source[good], target[good]])
+    """The first ``count`` candidates that are distinct, no loops and not true. Most need a look at few of them."""
+    true = positive[0] * num_nodes + positive[1]
+    for size in (count + count // 4, source.numel()):
+        key = torch.cat([true, source[:size] * num_nodes + target[:size]])
+        # True pairs come first: in a stable sort a candidate that follows its equal is a repeat or true.
+        ordered, order = torch.sort(key, stable=True)
+        new = torch.ones_like(ordered, dtype=torch.bool)
+        new[1:] = ordered[1:] != ordered[:-1]
+        good = torch.zeros_like(new)
+        good[order[new]] = True
+        kept = (good[true.numel() :] & (source[:size] != target[:size])).nonzero().view(-1)[:count]
+        if kept.numel() == count:
+            break
+    return torch.stack([source[kept], target[kept]])

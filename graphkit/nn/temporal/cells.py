@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from graphkit.nn.temporal.recurrence import gru_steps
+
 CellName = Literal["gru", "lstm"]
 
 
@@ -79,12 +81,11 @@ class _MatrixCell(nn.Module):
         """The biases, once per sequence."""
         return self.bias if batch == 1 else self.bias.repeat(1, batch)
 
-    def _inputs(self, inputs: Tensor) -> list[Tensor]:
-        """What the inputs of all steps ``[T, B, in, out]`` add to the gates: one product for all steps."""
+    def _inputs(self, inputs: Tensor) -> Tensor:
+        """What inputs ``[T, B, in, out]`` add to the gates of all steps, in one product ``[rows, T * B * out]``."""
         steps, batch = inputs.shape[:2]
         columns = inputs.permute(2, 0, 1, 3).flatten(1)
-        rows = torch.addmm(self.bias.repeat(1, steps * batch), self.weight, columns)
-        return list(rows.split(batch * self.out_channels, 1))
+        return torch.addmm(self.bias.repeat(1, steps * batch), self.weight, columns)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}"
@@ -143,22 +144,10 @@ class MatrixGRU(_MatrixCell):
         hidden, candidate = self.hidden_weight.split([2 * n, n])
         if inputs is None:
             # Both products of the first two gates, and the first of the third, are with Q.
-            both = torch.cat([self.weight[: 2 * n] + hidden, self.weight[2 * n :]])
-            bias = self._rows(batch)
+            first, given = torch.cat([self.weight[: 2 * n] + hidden, self.weight[2 * n :]]), self._rows(batch)
         else:
-            given = self._inputs(inputs)
-        states = []
-        for step in range(steps if inputs is None else len(given)):
-            if inputs is None:
-                gates = torch.addmm(bias, both, q)
-                first, last = gates[: 2 * n], gates[2 * n :]
-            else:
-                first = torch.addmm(given[step][: 2 * n], hidden, q)
-                last = given[step][2 * n :]
-            update, reset = torch.sigmoid(first).split(n)
-            q = torch.lerp(q, torch.tanh(torch.addmm(last, candidate, reset * q)), update)
-            states.append(EvolveState(_matrices(q, batch)))
-        return states
+            first, given, steps = hidden, self._inputs(inputs), len(inputs)
+        return [EvolveState(_matrices(after, batch)) for after in gru_steps(q, first, candidate, given, steps)]
 
 
 class MatrixLSTM(_MatrixCell):
@@ -195,7 +184,7 @@ class MatrixLSTM(_MatrixCell):
             raise ValueError("'state' has no memory 'cell': it is of a layer with cell='gru'")
         n, batch = self.in_channels, state.weight.size(0)
         h, c = _columns(state.weight), _columns(state.cell)
-        given = None if inputs is None else self._inputs(inputs)
+        given = None if inputs is None else self._inputs(inputs).split(batch * self.out_channels, 1)
         hidden = self.hidden_weight if given is not None else self.weight + self.hidden_weight
         bias = self._rows(batch)
         states = []

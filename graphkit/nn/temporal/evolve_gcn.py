@@ -223,8 +223,14 @@ class EvolveGCNO(FusedMessagePassing):
     # The convolution ----------------------------------------------------------------------------------------
 
     def _convolve(self, snapshot: Snapshot, weight: Tensor, batch: OptTensor) -> Tensor:
+        # The narrower of X and X W is what is sent along the edges; X first has nothing to send back for the gradient.
+        x = snapshot.x
+        if x.is_floating_point() and self.in_channels <= self.out_channels:
+            return _transform(self._aggregate(snapshot, x), weight, batch)
+        return self._aggregate(snapshot, _transform(x, weight, batch))
+
+    def _aggregate(self, snapshot: Snapshot, h: Tensor) -> Tensor:
         graph, edge_weight = snapshot.graph, snapshot.edge_weight
-        h = _transform(snapshot.x, weight, batch)
         if edge_weight is not None:
             edge_weight = edge_weight.to(h.dtype)
         loops = self._loops(graph, h)

@@ -1,0 +1,110 @@
+"""Many steps of a matrix GRU as one operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit.ops.autograd import backward
+
+_tanh = torch.ops.aten.tanh_backward.grad_input
+_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
+
+
+def gru_steps(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps: int) -> Tensor:
+    r"""The states after each of T steps.
+
+    .. math::
+        [U, R, L] = P_t + [A Q, 0], \qquad Q' = (1 - \sigma(U)) \circ Q
+        + \sigma(U) \circ \tanh(L + B (\sigma(R) \circ Q))
+
+    where A has rows for U and R, and for L too where the input of the cell is Q itself.
+
+    Args:
+        q: the state before ``[n, c]``.
+        first: A ``[2n, n]`` or ``[3n, n]``.
+        candidate: B ``[n, n]``.
+        given: P, what does not depend on Q: ``[3n, T * c]``, or ``[3n, c]`` for all steps alike.
+        steps: T.
+
+    Shapes:
+        ``[n, c] -> [T, n, c]``
+    """
+    # Traced step by step where a compiler fuses by itself.
+    if torch.compiler.is_compiling():
+        return _reference(q, first, candidate, given, steps)
+    return _GRUSteps.apply(q, first, candidate, given, steps)  # type: ignore[no-any-return]
+
+
+def _reference(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps: int) -> Tensor:
+    n, c = q.shape
+    apart = given.size(1) != c or steps == 1
+    states = []
+    for step in range(steps):
+        fixed = given[:, step * c : (step + 1) * c] if apart else given
+        gates = torch.addmm(fixed[: first.size(0)], first, q)
+        last = fixed[2 * n :] if first.size(0) == 2 * n else gates[2 * n :]
+        update, reset = torch.sigmoid(gates[: 2 * n]).split(n)
+        q = torch.lerp(q, torch.tanh(torch.addmm(last, candidate, reset * q)), update)
+        states.append(q)
+    return torch.stack(states)
+
+
+class _GRUSteps(torch.autograd.Function):
+    """Each step writes where its values are kept; autograd sees one operator."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps: int) -> Tensor:
+        n, c = q.shape
+        rows = first.size(0)
+        apart = given.size(1) == steps * c
+        fixed = given.view(3 * n, -1, c).unbind(1)
+        gates = q.new_empty(steps, 3 * n, c)  # sigmoid of U and R, and tanh of the candidate
+        states = q.new_empty(steps + 1, n, c)
+        states[0] = q
+        q_at, product_at, opened_at = states.unbind(0), gates[:, :rows].unbind(0), gates[:, : 2 * n].unbind(0)
+        update_at, reset_at, new_at = (part.unbind(0) for part in gates.split(n, 1))
+        for t in range(steps):
+            now = fixed[t if apart else 0]
+            torch.addmm(now[:rows], first, q_at[t], out=product_at[t])
+            opened_at[t].sigmoid_()
+            last = new_at[t] if rows == 3 * n else now[2 * n :]
+            torch.tanh(torch.addmm(last, candidate, reset_at[t] * q_at[t]), out=new_at[t])
+            torch.lerp(q_at[t], new_at[t], update_at[t], out=q_at[t + 1])
+        ctx.save_for_backward(states[0], first, candidate, given, gates, states)
+        ctx.apart, ctx.steps = apart, steps
+        return states[1:]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, first, candidate, given, gates, states = ctx.saved_tensors
+        steps, apart, rows, n = ctx.steps, ctx.apart, first.size(0), q.size(0)
+
+        def kernel(grad: Tensor) -> tuple[Tensor, ...]:
+            q_at, grad_at, found = states.unbind(0), grad.unbind(0), torch.empty_like(gates)
+            update_at, reset_at, new_at = (part.unbind(0) for part in gates.split(n, 1))
+            product_at = found[:, :rows].unbind(0)
+            to_update, to_reset, to_new = (part.unbind(0) for part in found.split(n, 1))
+            first_t, candidate_t = first.t(), candidate.t()
+            to_first, to_candidate = torch.zeros_like(first), torch.zeros_like(candidate)
+            carried = torch.zeros_like(q)
+            for t in range(steps - 1, -1, -1):
+                now, update, reset, new = q_at[t], update_at[t], reset_at[t], new_at[t]
+                carried = carried + grad_at[t]
+                _tanh(carried * update, new, grad_input=to_new[t])
+                _sigmoid(carried * (new - now), update, grad_input=to_update[t])
+                inner = candidate_t @ to_new[t]
+                _sigmoid(inner * now, reset, grad_input=to_reset[t])
+                carried = torch.addcmul(carried, carried, update, value=-1).addcmul_(inner, reset)
+                carried.addmm_(first_t, product_at[t])
+                to_first.addmm_(product_at[t], now.t())
+                to_candidate.addmm_(to_new[t], (reset * now).t())
+            to_given = found.transpose(0, 1).reshape(given.shape) if apart else found.sum(0)
+            return carried, to_first, to_candidate, to_given
+
+        def again(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor) -> Tensor:
+            return _reference(q, first, candidate, given, steps)
+
+        return *backward(kernel, again, grad, (q, first, candidate, given)), None
