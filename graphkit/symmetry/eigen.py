@@ -129,10 +129,12 @@ class _Eigen(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gvalues: Tensor, gvectors: Tensor) -> Tensor:
         values, vectors = ctx.saved_tensors
-        gap = values[..., None, :] - values[..., :, None]
+        same = torch.eye(values.size(-1), dtype=torch.bool, device=values.device)
+        gap = (values[..., None, :] - values[..., :, None]).masked_fill(same, 1.0)
         least = REGULAR * values.abs().amax(-1)[..., None, None]
         tiny = torch.finfo(values.dtype).tiny
-        inner = gap / (gap.square() + least.square() + tiny) * (vectors.mT @ gvectors)
+        # The diagonal is left out before the division: its second derivative would be a difference of huge numbers.
+        inner = (gap / (gap.square() + least.square() + tiny)).masked_fill(same, 0.0) * (vectors.mT @ gvectors)
         inner = inner + torch.diag_embed(gvalues)
         outer = vectors @ inner @ vectors.mT
         return (outer + outer.mT) / 2

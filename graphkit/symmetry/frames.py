@@ -171,7 +171,7 @@ def pca_frame(group: Euclidean, cloud: Cloud, *, grad: bool = False) -> Euclidea
         rotation = torch.cat([rotation[..., :-1], last], -1)
     signs = sign_set(group).to(values.device)
     # A single point determines no axis: what moves with the group must vanish, not only up to rounding.
-    damping = torch.where(cloud.single, 0.0, 1.0)[:, None].expand(-1, group.dim) if group.rotations else None
+    damping = (~cloud.single).to(values)[:, None].expand(-1, group.dim) if group.rotations else None
     return EuclideanFrame(group, rotation, signs, cloud.center, _scale(group, cloud), values, damping, cloud.batch)
 
 

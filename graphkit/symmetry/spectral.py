@@ -71,6 +71,8 @@ def spectral_keys(
     batch, number = _check(edge_index, batch, num_nodes, num_graphs)
     counts = torch.bincount(batch, minlength=number)
     width = int(counts.max()) if number else 0
+    if width == 0:
+        return torch.zeros(0, 0, dtype=torch.float64, device=batch.device), counts
     place = torch.arange(batch.numel(), device=batch.device) - (counts.cumsum(0) - counts)[batch]
     source, target = edge_index
     matrix = torch.zeros(number, width, width, dtype=torch.float64, device=batch.device)
@@ -86,7 +88,7 @@ def spectral_keys(
     which = torch.cat([torch.zeros_like(values[:, :1], dtype=torch.long), fresh.cumsum(1)], 1)
     distinct = which.gather(1, (counts[:, None] - 1).clamp(min=0)).squeeze(1) + (counts > 0)
     keys = torch.zeros_like(vectors).scatter_add_(2, which[:, None].expand_as(vectors), vectors.square()).sqrt()
-    keys = keys[batch, place][:, : int(distinct.max()) if number else 0]
+    keys = keys[batch, place][:, : int(distinct.max())]
     return keys * (torch.arange(keys.size(1), device=keys.device) < distinct[batch, None]), distinct
 
 

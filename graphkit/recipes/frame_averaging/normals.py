@@ -60,7 +60,9 @@ class NormalsTask:
     models: tuple[str, ...] = ("PointNet", "FA-PointNet", "DGCNN", "FA-DGCNN")
 
 
-PRESETS = {"published": NormalsTask(), "cpu": NormalsTask(0.25, 12, (300, 60, 90), 128, 250)}
+PRESETS = {"published": NormalsTask(), "cpu": NormalsTask(0.125, 8, (240, 60, 90), 128, 40)}
+COSTS: Mapping[str, int] = {"PointNet": 1, "FA-PointNet": 8, "DGCNN": 1, "FA-DGCNN": 8}
+"""How a budget of time is shared: by frames, so that all see about as many bodies."""
 MODELS: Mapping[str, Callable[[NormalsTask], nn.Module]] = {
     "PointNet": lambda task: Plain(PointNet(3, task.width)),
     "FA-PointNet": lambda task: FAPointNet(task.width),

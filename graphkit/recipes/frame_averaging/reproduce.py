@@ -155,7 +155,7 @@ def _normals(job: Job) -> tuple[Outcome, ...]:
     quick, seed = job.options.fast_dev_run, job.options.seed
     clouds = normals.load_clouds(task, seed)
     turned = {name: part.turned(torch.Generator().manual_seed(seed)) for name, part in clouds.items()}
-    share = None if job.minutes is None else job.minutes / (2 * len(task.models))
+    costs = {name: normals.COSTS[name] / sum(map(normals.COSTS.__getitem__, task.models)) for name in task.models}
     results: dict[str, list[dict[str, tuple[float, Fitted]]]] = {name: [] for name in task.models}
     pictures = {}
     for run in range(job.runs):
@@ -171,7 +171,7 @@ def _normals(job: Job) -> tuple[Outcome, ...]:
                     normals.error((turned if turn else clouds)["valid"]),
                     epochs=1 if quick else task.epochs,
                     seed=seed + run,
-                    minutes=share,
+                    minutes=None if job.minutes is None else job.minutes / 2 * costs[name],
                     steps=2 if quick else None,
                 )
                 settings = ("SO(3)/SO(3)",) if turn else ("I/I", "I/SO(3)")
