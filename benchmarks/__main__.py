@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.evolvegcn import evolvegcn_table
 from benchmarks.forward import forward_table
+from benchmarks.frame_averaging import frame_averaging_table
 from benchmarks.harness import machine
 from benchmarks.layers import layer_table
 from benchmarks.lcm import lcm_table
@@ -41,6 +42,7 @@ TABLES: dict[str, tuple[str, Callable[[Namespace], list[str]]]] = {
     "lcm": ("Learned aggregations", lambda args: lcm_table(args.rounds, args.threads)),
     "evolvegcn": ("Graphs that change with time", lambda args: evolvegcn_table(args.rounds)),
     "snowflake": ("Latent graphs", lambda args: snowflake_table(args.rounds, args.threads)),
+    "frame-averaging": ("Frame averaging", lambda args: frame_averaging_table(args.rounds)),
     "forward": ("Forward-only training", lambda args: forward_table(args.rounds, args.threads)),
     "training": ("Training", lambda args: training_table(args.rounds)),
 }
