@@ -61,7 +61,6 @@ class LayerContract(ABC):
 
     def test_claim(self, claim: str, graphkit_seed: int) -> None:
         """The claim holds, or says nothing about this layer."""
-        __tracebackhide__ = True
         try:
             assert_claim(claim, self.layer, self.data(), seed=graphkit_seed, **self.options)
         except CannotRun as reason:

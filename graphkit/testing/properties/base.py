@@ -52,7 +52,7 @@ class Property:
             if self.compares and error.expected is not None and case.random:
                 raise NotApplicable("the layer draws random numbers in evaluation (eval_deterministic)") from error
             error.args = (f"{error}{note}",)
-            raise
+            raise error.with_traceback(None) from error.__cause__  # the user's line is shown, not the suite's
         except (NotApplicable, CannotRun):
             raise
         except Exception as error:

@@ -54,7 +54,7 @@ def _weights(case: Case, results: list[Tensor]) -> list[Tensor]:
 def gradcheck(case: Case) -> None:
     r"""Compares :math:`\partial \langle w, f \rangle / \partial \theta` with
     :math:`\langle w, f(\theta + h) - f(\theta - h) \rangle / 2h` in float64 for a random :math:`w`, on a
-    small subgraph, along random directions of every input and parameter.
+    small subgraph, along random directions of all inputs and parameters together, then of each where that fails.
     """
     module = case.module()
     data, leaves = _leaves(case.small())
@@ -72,29 +72,38 @@ def gradcheck(case: Case) -> None:
         terms = [(w * r).abs().sum() for w, r in zip(weights, case.run(module, data), strict=True)]
     rounding = ROUNDINGS[torch.float64] * max(1.0, float(torch.stack(terms).sum()))
 
-    def difference(leaf: Tensor, direction: Tensor, size: float = STEPS[0]) -> float:
-        """Central difference of the objective along a direction; the leaf is put back."""
-        old = leaf.detach().clone()
+    def difference(leaves: Sequence[Tensor], directions: Sequence[Tensor], size: float) -> float:
+        """Central difference of the objective along a direction of several leaves; they are put back."""
+        old = [leaf.detach().clone() for leaf in leaves]
         values = []
         with torch.no_grad():
             for step in (size, -size):
-                leaf.copy_(old + step * direction)
+                for leaf, start, direction in zip(leaves, old, directions, strict=True):
+                    leaf.copy_(start + step * direction)
                 values.append(float(_objective(case, module, data, weights)))
-            leaf.copy_(old)
+            for leaf, start in zip(leaves, old, strict=True):
+                leaf.copy_(start)
         return (values[0] - values[1]) / (2 * size)
 
-    for (name, leaf), found in zip(named.items(), gradients, strict=True):
-        gradient = torch.zeros_like(leaf) if found is None else found
+    def agree(leaves: Sequence[Tensor], slopes: Sequence[Tensor], sizes: Sequence[float]) -> bool:
+        """Whether gradients and differences agree along random directions, each for one of the steps."""
         for _ in range(DIRECTIONS):
-            direction = torch.randn(leaf.shape, dtype=torch.float64, generator=generator)
-            slope = float((gradient * direction).sum())
-            for size in STEPS:
-                expected = difference(leaf, direction, size)
-                allowed = TOLERANCE * max(1.0, abs(expected)) + rounding / size
-                if abs(expected - slope) <= allowed:
+            directions = [torch.randn(leaf.shape, dtype=torch.float64, generator=generator) for leaf in leaves]
+            slope = sum(float((g * d).sum()) for g, d in zip(slopes, directions, strict=True))
+            for size in sizes:
+                expected = difference(leaves, directions, size)
+                if abs(expected - slope) <= TOLERANCE * max(1.0, abs(expected)) + rounding / size:
                     break
             else:
-                _blame(case, data, name, leaf, gradient, difference)
+                return False
+        return True
+
+    slopes = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(named.values(), gradients, strict=True)]
+    if agree(list(named.values()), slopes, STEPS[:1]):  # all at once; one by one where that fails
+        return
+    for (name, leaf), gradient in zip(named.items(), slopes, strict=True):
+        if not agree([leaf], [gradient], STEPS):
+            _blame(case, data, name, leaf, gradient, lambda leaf, unit: difference([leaf], [unit], STEPS[0]))
 
 
 def _blame(
