@@ -114,6 +114,7 @@ class EvolveGCN(nn.Module):
         if last and isinstance(self.layers[-1], EvolveGCNH):
             # Of the steps before the last one, only nodes that are there enter the weights.
             window = [*(step.active_only() for step in window[:-1]), *window[-1:]]
+        layer: Any
         for number, (layer, before) in enumerate(zip(self.layers, self._states(state), strict=True)):
             # A further layer of -H makes its weights from the outputs of all steps.
             needed = not last or (isinstance(self.layers[-1], EvolveGCNH) and number < len(self.layers) - 1)

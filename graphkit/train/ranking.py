@@ -195,7 +195,7 @@ def _at_least(threshold: Tensor, score: Tensor, weight: Tensor | None = None) ->
         if bool(scale.isfinite()):
 
             def cell(values: Tensor) -> Tensor:
-                return ((values - low) * scale).clamp_(-1, _CELLS - 2).floor_().int() + 1
+                return ((values - low) * scale).clamp_(-1, _CELLS - 2).add_(1).int()
 
             cells, marks = cell(score), cell(threshold)
             shared = torch.zeros(_CELLS, dtype=torch.bool, device=score.device)

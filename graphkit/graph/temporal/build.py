@@ -264,7 +264,8 @@ def from_data_list(graphs: Sequence[Data], **options: Any) -> SnapshotSequence:
         raise ValueError(f"'num_nodes' must be at least {least}, the largest node number + 1 (got {num_nodes})")
     edges = [ids[graph.edge_index] for ids, graph in zip(numbers, graphs, strict=True)]
     ptr = np.cumsum([0, *(edge.size(1) for edge in edges)]).tolist()
-    weight, attrs = None, {}
+    weight: Tensor | None = None
+    attrs: dict[str, Tensor] = {}
     for name in ("edge_attr", "edge_weight"):
         if name in keys[0]:
             value = torch.cat([graph[name] for graph in graphs])

@@ -42,7 +42,8 @@ class Snapshot(NamedTuple):
 
     def to(self, device: torch.device | str) -> Snapshot:
         """This snapshot on ``device``."""
-        return Snapshot(*(part.to(device) if hasattr(part, "to") else part for part in self))
+        moved = {name: part.to(device) for name, part in self._asdict().items() if hasattr(part, "to")}
+        return self._replace(**moved)
 
     def active_only(self) -> Snapshot:
         """The nodes that are there and their edges, renumbered in their order.

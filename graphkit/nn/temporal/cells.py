@@ -30,6 +30,13 @@ class EvolveState(NamedTuple):
         return EvolveState(self.weight.detach(), None if self.cell is None else self.cell.detach())
 
 
+def lazy_parameter(*size: int) -> nn.Parameter:
+    """A parameter; without values yet where a size is still to come (negative)."""
+    if min(size, default=0) >= 0:
+        return nn.Parameter(torch.empty(size))
+    return UninitializedParameter()  # type: ignore[return-value]
+
+
 class _MatrixCell(nn.Module):
     """The gates' parameters, one below the other, and how they are drawn.
 
@@ -42,15 +49,10 @@ class _MatrixCell(nn.Module):
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
-        if in_channels == -1:
-            self.weight: nn.Parameter = UninitializedParameter()
-            self.hidden_weight: nn.Parameter = UninitializedParameter()
-            self.bias: nn.Parameter = UninitializedParameter()
-        else:
-            rows = self.gates * in_channels
-            self.weight = nn.Parameter(torch.empty(rows, in_channels))
-            self.hidden_weight = nn.Parameter(torch.empty(rows, in_channels))
-            self.bias = nn.Parameter(torch.empty(rows, out_channels))
+        rows = self.gates * in_channels
+        self.weight = lazy_parameter(rows, in_channels)
+        self.hidden_weight = lazy_parameter(rows, in_channels)
+        self.bias = lazy_parameter(rows, out_channels)
         self.reset_parameters()
 
     def materialize(self, in_channels: int) -> None:

@@ -15,7 +15,7 @@ from graphkit.graph import Graph
 from graphkit.graph.convert import is_sparse_adjacency
 from graphkit.graph.temporal import Snapshot
 from graphkit.nn.conv.base import FusedMessagePassing
-from graphkit.nn.temporal.cells import CellName, EvolveState, make_cell
+from graphkit.nn.temporal.cells import CellName, EvolveState, lazy_parameter, make_cell
 from graphkit.nn.temporal.summary import summarize
 from graphkit.ops import gather_reduce
 
@@ -101,13 +101,8 @@ class EvolveGCNO(FusedMessagePassing):
         self.self_loops = self_loops
         self.normalize = normalize
         self.cell = make_cell(cell, in_channels, out_channels)
-        self.weight = self._parameter(out_channels)
+        self.weight = lazy_parameter(in_channels, out_channels)
         self._reset()
-
-    def _parameter(self, *columns: int) -> nn.Parameter:
-        if self.in_channels == -1:
-            return UninitializedParameter()
-        return nn.Parameter(torch.empty(self.in_channels, *columns))
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, from the distributions of the published code."""
@@ -306,7 +301,7 @@ class EvolveGCNH(EvolveGCNO):
         self, in_channels: int, out_channels: int, cell: CellName = "gru", mode: Mode = "stream", **kwargs: Any
     ) -> None:
         super().__init__(in_channels, out_channels, cell, mode, **kwargs)
-        self.score_vector = self._parameter()
+        self.score_vector = lazy_parameter(in_channels)
         self._reset_scores()
 
     def reset_parameters(self) -> None:

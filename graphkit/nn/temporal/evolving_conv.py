@@ -95,7 +95,7 @@ class EvolvingConv(nn.Module):
             raise ValueError(f"'state' must be of {sorted(self._names)} (got {sorted(state)})")
         after: State = {}
         for name, key in self._names.items():
-            cell = self.cells[key]
+            cell: Any = self.cells[key]
             before = cell.start(self.conv.get_parameter(name).t()[None]) if state is None else state[name]
             (after[name],) = cell(before)
         weights = {name: value.weight[0].t() for name, value in after.items()}

@@ -35,7 +35,7 @@ def gru_steps(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps:
     # Traced step by step where a compiler fuses by itself.
     if torch.compiler.is_compiling():
         return _reference(q, first, candidate, given, steps)
-    return _GRUSteps.apply(q, first, candidate, given, steps)  # type: ignore[no-any-return]
+    return _GRUSteps.apply(q, first, candidate, given, steps)
 
 
 def _reference(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps: int) -> Tensor:

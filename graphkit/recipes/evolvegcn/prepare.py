@@ -81,14 +81,14 @@ def open_sequence(dataset: str, root: str | None, download: str = "no", **option
 
 
 def make_task(
-    task: TaskName, recipe: EvolveRecipe, prepared: Prepared, *, mode: Mode, truncate: int, sampling: Any, select: str
+    task: TaskName, recipe: EvolveRecipe, prepared: Prepared, *, mode: Mode, truncate: int, sampling: Any, select: Any
 ) -> TemporalTask:
     """The task of a run."""
     shared: dict[str, Any] = {"mode": mode, "history": recipe.history, "truncate": truncate}
     if task == "link":
         return TemporalLinkPrediction(
             **shared, negatives=recipe.negatives, sampling=sampling, class_weights=recipe.class_weights, select=select
-        )  # type: ignore[arg-type]
+        )
     if task == "edge":
         return TemporalEdgeClassification(**shared, class_weights=recipe.class_weights, select="class0")
     return TemporalRegression(**shared, scale=prepared.scale)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from graphkit.nn.temporal import Mode
 from graphkit.recipes.evolvegcn.figures import Curve, draw_over_time
@@ -37,7 +38,7 @@ CONTENDERS: tuple[tuple[str, ModelName, Mode], ...] = (
 )
 # Of the runs: the names of the scores in the table, and whether they are errors.
 _METRICS: Mapping[TaskName, tuple[str, ...]] = {"link": ("MAP", "MRR"), "edge": ("F1 class0",), "regression": ("-MSE",)}
-_CPU = {"head_channels": 64, "negatives": 20.0, "epochs": 20, "patience": 10}
+_CPU: Mapping[str, Any] = {"head_channels": 64, "negatives": 20.0, "epochs": 20, "patience": 10}
 
 
 def _open(dataset: str, options: ReproduceOptions) -> Prepared:
@@ -82,7 +83,7 @@ def _evolve(job: Job) -> tuple[Outcome, ...]:
     return tuple(outcomes)
 
 
-def _cpu(task: TaskName) -> dict[str, object]:
+def _cpu(task: TaskName) -> dict[str, Any]:
     return dict(_CPU) if task == "link" else {"epochs": 60, "patience": 20}
 
 

@@ -96,7 +96,7 @@ class TemporalNodeClassification(_Classification):
             raise ValueError("data: got no classes 'y' [T, N] of integers, expected some: sequence.with_(y=...)")
 
     def labelled(self, model: nn.Module, z: Tensor, data: SnapshotSequence, step: int) -> tuple[Tensor, Tensor]:
-        y = data.history(step, 1)[0].y.to(z.device)
+        y = _labels(data, step).to(z.device)
         known = (y != -1).nonzero().view(-1)
         return model.head(z[known]), y[known]  # type: ignore[operator]
 
@@ -119,11 +119,11 @@ class TemporalRegression(TemporalTask):
     def step_loss(
         self, model: nn.Module, z: Tensor, data: SnapshotSequence, step: int, generator: Generator
     ) -> tuple[Tensor, int]:
-        y = data.history(step, 1)[0].y.to(z.device)
+        y = _labels(data, step).to(z.device)
         return summed_loss("mse", model.head(z).view_as(y), y)  # type: ignore[operator]
 
     def measure(self, model: nn.Module, z: Tensor, data: SnapshotSequence, step: int) -> Tensor | None:
-        y = data.history(step, 1)[0].y.to(z.device)
+        y = _labels(data, step).to(z.device)
         out = model.head(z).view_as(y)  # type: ignore[operator]
         known = ~y.isnan()
         if not bool(known.any()):
@@ -141,3 +141,9 @@ class TemporalRegression(TemporalTask):
         if self.scale is not None:
             named |= {"RMSE in units": (sums[2] / count) ** 0.5, "MAE in units": sums[3] / count}
         return named
+
+
+def _labels(data: SnapshotSequence, step: int) -> Tensor:
+    y = data.history(step, 1)[0].y
+    assert y is not None  # checked before training
+    return y
