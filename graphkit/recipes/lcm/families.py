@@ -48,7 +48,7 @@ def draw_graphs(count: int, num_nodes: int, rng: np.random.Generator) -> np.ndar
         kinds = rng.choice(len(families), size=2 * (count - len(found)), p=shares)
         graphs = np.stack([_matrix(families[kind](num_nodes, rng)) for kind in kinds])
         graphs = _toggle(_shuffle(graphs, rng), rng)
-        found = np.concatenate([found, graphs[graphs.any(axis=2).all(axis=1)]])
+        found = np.concatenate([found, graphs[np.all(np.any(graphs, axis=2), axis=1)]])
     return found[:count]
 
 
