@@ -25,8 +25,8 @@ class ForwardConfig:
         temperature: what the products with prototypes are divided by.
         alpha: steepness of the SymBa loss.
         num_negatives: wrong classes per node, at most K - 1; null: all.
-        direction: of the edges to the class nodes: "both" as published; with "to_class" no label reaches a node, so
-            that a trained network predicts on graphs without labels.
+        direction: of the edges to the class nodes: "both" as published; with "to_class" what a node computes depends on
+            no label, also in training.
         clip_grad: largest norm of a layer's gradient; null: 1.0 for "sf-top-to-loss", as published, else no limit.
         steps: passes of a top-to-input network when it predicts; the first two are not counted.
         alternate: whether odd and even layers of a top-to-input network take turns.

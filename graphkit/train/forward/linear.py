@@ -4,6 +4,10 @@ r"""Convolutions that aggregate linearly and then transform: what is frozen is a
 While a
 layer is trained its input does not change, so an epoch costs the products with the weights, for the rows of the loss
 alone.
+
+What is kept of an aggregation belongs to one input on one graph: an :class:`Aggregated` is made from both and lives as
+long as the layer is trained on them, and a :class:`Topology` keeps the weights of its own edges. There is nothing that
+a second input, a negative or another graph could be given by mistake.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class ForwardTrainer:
         checkpoint_dir: where ``last.pt`` and ``previous.pt`` go; None writes none.
         parallel: what processes that ``torchrun`` started share: ``"data"`` (the training rows; gradients are summed
             layer by layer) or ``"layers"`` (top-down rules: process r holds the r-th part of the layers, and states
-            travel to its neighbours).
+            travel to its neighbours). Call :meth:`fit` inside :func:`graphkit.train.distributed`.
         **options: fields of :class:`ForwardConfig` in place of those of ``config``.
 
     Raises:
@@ -322,7 +322,7 @@ class ForwardTrainer:
         }
         return RunResult(
             seed=self.config.seed,
-            best_epoch=len(progress.history) - progress.epoch + progress.stopper.epoch,
+            best_epoch=len(progress.history) - progress.epoch + (progress.stopper.epoch or progress.epoch),
             train=scores["train"][-1],
             val=scores["val"][-1],
             test=scores["test"][-1],
