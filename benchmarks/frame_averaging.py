@@ -123,8 +123,8 @@ def frame_averaging_table(rounds: int, number: int = CLOUDS) -> list[str]:
     lines = [
         f"{number:,} random clouds of 4 to 28 points ({clouds.pos.size(0):,} points, {clouds.edge_index.size(1):,} "
         f"edges), backbone of two message-passing layers of width {WIDTH} with one number per cloud, float32, without "
-        f"gradients, medians of {rounds} interleaved rounds. `x` is the time over that of one call of the backbone. Ours "
-        f"and the published layout agree to {error:.0e} where axes are determined.",
+        f"gradients, medians of {rounds} interleaved rounds. `x` is the time over that of one call of the backbone. "
+        f"Ours and the published layout agree to {error:.0e} where axes are determined.",
         "",
         "| | ms | x | peak MB |",
         "|" + "---|" * 4,
