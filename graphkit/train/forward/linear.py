@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ class LinearForm:
     bias: Tensor | None
 
 
-def linear_form(conv: nn.Module) -> LinearForm | None:
+def linear_form(conv: Any) -> LinearForm | None:
     """The linear form of a convolution as its parameters are now; None if it has none that we know.
 
     Example:

@@ -82,13 +82,13 @@ class Stack:
     neighbours: Neighbours = field(default_factory=Alone)
     _frozen: dict[Any, Any] = field(default_factory=dict, repr=False)
 
-    def run(self, place: int, inputs: Sequence[Tensor | int | None]) -> Tensor:
+    def run(self, place: int, inputs: Sequence[Tensor | None]) -> Tensor:
         """The output of this process's layer at ``place`` for inputs side by side.
 
         Args:
             place: number among this process's layers.
-            inputs: blocks of columns: a tensor ``[n, d]``, None for the frozen features of the bottom, or a number of
-                zero columns.
+            inputs: blocks of columns: a tensor ``[n, d]``, or None for the frozen features of the bottom. Input
+                channels beyond them are zero.
         """
         layer = self.layers[place]
         form = linear_form(layer.conv) if self.config.fast else None
