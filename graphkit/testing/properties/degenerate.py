@@ -142,19 +142,30 @@ def _require_twins_alike(case: Case, module: nn.Module, claim: str, data: Data, 
     """Require no node to see whether the edges ``moved`` (a mask) come from their sources or from those sources' twins.
 
     Returns:
-        Whether that could be asked: False where twins alone, with all edges in their places, change what a node gives
-        (it looks at outgoing edges, at every node, ...).
+        Whether that could be asked: False where they do, but twins alone, or edges to a new node, change what a node
+        gives too (it looks at outgoing edges, at every node, ...).
     """
     nodes = torch.arange(int(data.num_nodes or 0))
     expected = case.run(module, data)
-    try:
-        present = case.run(module, _with_twins(data, torch.zeros_like(moved)))
-        case.require_same(claim, expected, present, nodes=nodes)
-    except BrokenClaim:
-        return False
     context = f"when {what} comes from a twin of its source"
-    case.require_same(claim, expected, case.run(module, _with_twins(data, moved)), nodes=nodes, context=context)
+    try:
+        case.require_same(claim, expected, case.run(module, _with_twins(data, moved)), nodes=nodes, context=context)
+    except BrokenClaim:
+        for other in (_with_twins(data, torch.zeros_like(moved)), _with_sink(case, data)):
+            try:
+                case.require_same(claim, expected, case.run(module, other), nodes=nodes)
+            except BrokenClaim:
+                return False
+        raise
     return True
+
+
+def _with_sink(case: Case, data: Data) -> Data:
+    """A new node that every node has an edge to."""
+    every = torch.arange(int(data.num_nodes or 0))
+    sink = take_edges(subgraph(data, every[-1:]), torch.arange(0))
+    wider = one_graph(join([data, sink]))
+    return append_edges(wider, torch.stack([every, torch.full_like(every, every.numel())]), case.generator())
 
 
 def _with_twins(data: Data, moved: Tensor) -> Data:

@@ -45,15 +45,16 @@ def page(rows: Sequence[Row], command: str) -> str:
     checked = [row for row in rows if row.report is not None]
     claims = list(dict.fromkeys(r.claim for row in checked if row.report for r in row.report.results))
     broken = [(row, result) for row in checked if row.report for result in row.report.failures]
-    count = {kind: sum(row.kind == kind for row in checked) for kind in ("conv", "aggr")}
+    count = {kind: sum(row.kind == kind and "/" not in row.name for row in checked) for kind in ("conv", "aggr")}
+    forms = sum("/" in row.name for row in checked)
     whole = sum(row.report is not None and not row.report.failures for row in checked)
     lines = [
         f"# Which claims hold for PyG {torch_geometric.__version__}",
         "",
         f"Made by `{command}` (torch {torch.__version__.partition('+')[0]}, {_extensions()}, float64, CPU): "
-        f"{count['conv']} convolutions and {count['aggr']} aggregations of `torch_geometric.nn`, checked by "
-        f"`graphkit.testing` on a graph of 12 nodes. {whole} of them keep every claim that applies, {len(broken)} "
-        "claims are broken by the others. A broken claim is not always a mistake: "
+        f"{count['conv']} convolutions and {count['aggr']} aggregations of `torch_geometric.nn`, and {forms} further "
+        f"forms of them, checked by `graphkit.testing` on a graph of 12 nodes. {whole} of them keep every claim that "
+        f"applies, {len(broken)} claims are broken by the others. A broken claim is not always a mistake: "
         "[pyg_failures.md](pyg_failures.md) explains each one, with lines of plain PyG that show it.",
         "",
         "`+` holds, **no** is broken, empty: says nothing about this class.",
