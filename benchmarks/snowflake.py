@@ -137,11 +137,11 @@ def search_rows(rounds: int, threads: int, sizes: tuple[int, ...] = SIZES, k: in
         for dim in (2, 4, 6, 8, 16):
             cells = []
             recall = ""
-            for method in ("native", "tree", "blocked", "approximate"):
+            for method in ("native", "tree", "matmul", "approximate"):
                 absent = {
                     "native": bool(nearest_why_not()),
                     "tree": not find_spec("scipy") or (dim > 8 and count > 2_000),
-                    "blocked": count > 10_000,
+                    "matmul": count > 20_000,
                     "approximate": not find_spec("faiss") or count < 20_000,
                 }[method]
                 if absent:
@@ -182,7 +182,7 @@ def snowflake_table(rounds: int, threads: int) -> list[str]:
         "Seconds; Gaussian points, which have no structure to use. Empty: not run (missing here, or of no use at this "
         "size). `recall` of the approximate search, on 256 points; `auto`: what is chosen without being told.",
         "",
-        "| N | d | native | tree | blocked | approximate | recall | auto |",
+        "| N | d | native | tree | matmul | approximate | recall | auto |",
         "|" + "---|" * 8,
         *search_rows(rounds, threads),
     ]

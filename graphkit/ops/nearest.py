@@ -1,4 +1,4 @@
-"""The k nearest neighbours of every point, exact by three methods or approximate by a library."""
+"""The k nearest neighbours of every point, exact by four methods or approximate by a library."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphkit.native import nearest as native
 from graphkit.ops.backend import select
+from graphkit.ops.matmul_search import matmul_search
 from graphkit.ops.point_sets import (
     PointSets,
     check_k,
@@ -20,10 +21,13 @@ from graphkit.ops.point_sets import (
     squared_distances,
 )
 
-Method = Literal["auto", "native", "tree", "blocked", "approximate"]
+Method = Literal["auto", "native", "tree", "matmul", "blocked", "approximate"]
 
 # From here on a tree beats the native search, by dimension (`python -m benchmarks --only snowflake`).
 _TREE_FROM = {1: 3_000, 2: 3_000, 3: 4_000, 4: 5_000, 5: 10_000, 6: 40_000}
+
+
+_MATMUL_FROM = 512  # dimensions; without the native search, always
 
 
 class Neighbors(NamedTuple):
@@ -54,9 +58,9 @@ def nearest_neighbors(
         batch: integer ``[N]``, the set of each point; neighbours are of the same set.
         loop: whether a point is a neighbour of its own, at distance 0.
         method: ``"native"`` (C++, every pair), ``"tree"`` (scipy's k-d tree, for few dimensions and one set),
-            ``"blocked"`` (torch, every pair; any device), or ``"approximate"`` (a graph index of faiss, for many points
-            in many dimensions: most of the neighbours, see :func:`neighbor_recall`). ``"auto"`` takes the fastest
-            exact one, by sizes that were measured.
+            ``"matmul"`` (products of matrices; any device), ``"blocked"`` (differences of every pair: the reference),
+            or ``"approximate"`` (a graph index of faiss, for many points in many dimensions: most of the neighbours,
+            see :func:`neighbor_recall`). ``"auto"`` takes the fastest exact one, by sizes that were measured.
 
     Shapes:
         ``[N, d] -> [N, k]``
@@ -83,6 +87,8 @@ def nearest_neighbors(
         found = _native(points, sets, k, loop)
     elif name == "tree":
         found = _tree(points, sets, k, loop)
+    elif name == "matmul":
+        found = matmul_search(points, sets, k, loop)
     elif name == "blocked":
         rows = torch.arange(points.size(0), device=x.device)
         found = _blocked(points.double(), sets, rows, k, loop)
@@ -92,7 +98,7 @@ def nearest_neighbors(
         found = approximate(points, sets, k, loop)
     else:
         raise ValueError(
-            f"unknown method (got {method!r}, expected 'auto', 'native', 'tree', 'blocked' or 'approximate')"
+            f"unknown method (got {method!r}, expected 'auto', 'native', 'tree', 'matmul', 'blocked' or 'approximate')"
         )
     return Neighbors(*to_users(sets, *found), name)
 
@@ -151,7 +157,9 @@ def _choose(points: Tensor, sets: PointSets) -> str:
             pass  # optional: the next one is exact as well
         else:
             return "tree"
-    return "native" if runs_native(points) else "blocked"
+    if select(points) == "reference":
+        return "blocked"
+    return "native" if runs_native(points) and dim < _MATMUL_FROM else "matmul"
 
 
 def _native(points: Tensor, sets: PointSets, k: int, loop: bool) -> tuple[Tensor, Tensor]:

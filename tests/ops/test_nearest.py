@@ -15,6 +15,7 @@ from graphkit.ops.nearest import Method
 METHODS = [
     "auto",
     "blocked",
+    "matmul",
     pytest.param("native", marks=pytest.mark.skipif(bool(nearest_why_not()), reason=nearest_why_not())),
     pytest.param("tree", marks=pytest.mark.skipif(not find_spec("scipy"), reason="scipy is not installed")),
 ]
@@ -50,7 +51,7 @@ def test_exact_also_with_copies(method: Method, dim: int, dtype: torch.dtype, lo
     torch.testing.assert_close(found.sq_distance, expected)
 
 
-@pytest.mark.parametrize("method", METHODS[:3])
+@pytest.mark.parametrize("method", METHODS[:4])
 @pytest.mark.parametrize("kind", ["sorted", "unsorted"])
 def test_sets_of_points(method: Method, kind: str) -> None:
     x = points(1)
@@ -73,7 +74,7 @@ def test_fewer_points_than_neighbours(method: Method) -> None:
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_no_digits_cancel_far_from_the_origin(offset: float) -> None:
     x = (torch.arange(40.0) / 64).view(-1, 1).repeat(1, 4) + offset  # exact in float32
-    for method in ("auto", "blocked"):
+    for method in ("auto", "blocked", "matmul"):
         assert torch.equal(ops.nearest_neighbors(x, 3, method=method).index, dense(x, 3))
 
 
