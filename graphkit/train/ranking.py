@@ -90,6 +90,22 @@ def reciprocal_ranks(score: Tensor, label: Tensor, source: Tensor) -> float:
     return _per_source(inverse[true], source[order][true])
 
 
+def mrr_against(positive: Tensor, negative: Tensor) -> float:
+    """Mean of 1 / rank of each true pair among its own negatives, ties at their mean, as TGB has it.
+
+    Args:
+        positive: scores ``[P]``.
+        negative: scores ``[P, k]``.
+
+    Example:
+        >>> mrr_against(torch.tensor([0.5, 0.2]), torch.tensor([[0.7, 0.1], [0.2, 0.1]]))  # ranks 2 and 1.5
+        0.5833333333333333
+    """
+    true = positive[:, None]
+    rank = 1 + ((negative > true).sum(1) + (negative >= true).sum(1)).double() / 2
+    return float(rank.reciprocal().mean())
+
+
 def rank_all_pairs(
     score_rows: Callable[[Tensor], Tensor],
     positive: Tensor,

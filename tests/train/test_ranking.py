@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphkit.train.ranking import average_precision, confusion, f1_scores, rank_all_pairs, reciprocal_ranks
+from graphkit.train.ranking import (
+    average_precision,
+    confusion,
+    f1_scores,
+    mrr_against,
+    rank_all_pairs,
+    reciprocal_ranks,
+)
 from tests.golden import evolvegcn_golden as golden
 
 METRICS = golden.load("metrics")
@@ -104,3 +111,23 @@ def test_nothing_to_find_is_an_error() -> None:
         reciprocal_ranks(torch.rand(3), nothing, nothing)
     with pytest.raises(ValueError, match="must hold a true pair"):
         rank_all_pairs(lambda rows: torch.zeros(1, 3), torch.empty(2, 0, dtype=torch.long), 3)
+
+
+def test_many_scores_are_counted_by_cells_as_they_are_searched() -> None:
+    """Above some size, scores are counted by cells of a grid: even and uneven ones, and all alike."""
+    label = torch.rand(900, 900) < 0.01
+    source = torch.arange(900).repeat_interleave(900)
+    for table in (torch.rand(900, 900), torch.randn(900, 900).exp() * 1e6, torch.full((900, 900), 0.5)):
+        found = rank_all_pairs(lambda rows, table=table: table[rows], label.nonzero().t(), 900)
+        assert found.map == pytest.approx(average_precision(table.flatten(), label.flatten().long()), rel=1e-9)
+        flat = label.flatten().long()
+        assert found.mrr == pytest.approx(reciprocal_ranks(table.flatten(), flat, source), rel=1e-9)
+
+
+@pytest.mark.interop
+def test_the_temporal_graph_benchmark_agrees() -> None:
+    evaluate = pytest.importorskip("tgb.linkproppred.evaluate")
+    positive, negative = (torch.rand(50) * 9).round(), (torch.rand(50, 20) * 9).round()
+    inputs = {"y_pred_pos": positive, "y_pred_neg": negative, "eval_metric": ["mrr"]}
+    expected = evaluate.Evaluator("tgbl-wiki").eval(inputs)["mrr"]
+    assert mrr_against(positive, negative) == pytest.approx(float(expected), rel=1e-6)

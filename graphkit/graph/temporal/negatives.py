@@ -83,6 +83,62 @@ def historical_negatives(
     return found
 
 
+def target_negatives(
+    history: Tensor, positive: Tensor, num_nodes: int, k: int, generator: Generator | None = None
+) -> Tensor:
+    """For each true edge k other targets of its source, half of them, if there are as many, targets that the source had
+    before and has not now, the others any that it has not now: how the Temporal Graph Benchmark ranks a link.
+
+    Targets of one edge are distinct. Memory is bounded: rows of all nodes are drawn for a few edges at a time.
+
+    Args:
+        history: ``[2, H]``, the edges of all steps before.
+        positive: ``[2, P]``, the true edges now.
+        num_nodes: N.
+        k: targets per edge.
+        generator: of random numbers, on the CPU.
+
+    Returns:
+        ``[P, k]``
+
+    Raises:
+        ValueError: if a source has fewer than k nodes that it is not connected to.
+
+    Example:
+        >>> past, now = torch.tensor([[0, 0, 1], [1, 2, 2]]), torch.tensor([[0], [1]])
+        >>> target_negatives(past, now, 5, 2, torch.Generator().manual_seed(0))[0, 0].item()
+        2
+    """
+    if not 0 < k < num_nodes:
+        raise ValueError(f"'k' must lie in [1, {num_nodes}) with {num_nodes} nodes (got {k})")
+    if positive.size(1) == 0:
+        return positive.new_empty(0, k)
+    found = []
+    for edges in torch.arange(positive.size(1), device=positive.device).split(max(1, 2**22 // num_nodes)):
+        source, row = positive[0, edges].unique(return_inverse=True)
+        now, before = (_neighbors(pairs, source, num_nodes)[row] for pairs in (positive, history))
+        draw = torch.rand(now.shape, generator=generator).to(now.device).masked_fill(now, -1.0)
+        past = draw.masked_fill(~before, -1.0).topk(k // 2)
+        draw = draw.scatter(1, past.indices, draw.gather(1, past.indices).where(past.values < 0, -1.0))
+        rest = draw.topk(k)
+        target = torch.cat([past.indices, rest.indices], 1)
+        missing = torch.cat([past.values, rest.values], 1) < 0
+        first = torch.sort(missing.byte(), dim=1, stable=True).indices[:, :k]
+        if bool(missing.gather(1, first).any()):
+            raise ValueError(f"'k' must not be more than the nodes a source is not connected to (got {k})")
+        found.append(target.gather(1, first))
+    return torch.cat(found)
+
+
+def _neighbors(pairs: Tensor, source: Tensor, num_nodes: int) -> Tensor:
+    """bool ``[s, N]``: to which nodes each of the sources (sorted) has an edge."""
+    place = torch.searchsorted(source, pairs[0].contiguous()).clamp(max=source.numel() - 1)
+    mine = source[place] == pairs[0]
+    table = torch.zeros(source.numel(), num_nodes, dtype=torch.bool, device=pairs.device)
+    table[place[mine], pairs[1][mine]] = True
+    return table
+
+
 def complement_size(positive: Tensor, num_nodes: int) -> int:
     """Number of ordered pairs, a node with itself among them, that are no edges."""
     return num_nodes * num_nodes - torch.unique(positive[0] * num_nodes + positive[1]).numel()

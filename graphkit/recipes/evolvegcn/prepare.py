@@ -81,13 +81,26 @@ def open_sequence(dataset: str, root: str | None, download: str = "no", **option
 
 
 def make_task(
-    task: TaskName, recipe: EvolveRecipe, prepared: Prepared, *, mode: Mode, truncate: int, sampling: Any, select: Any
+    task: TaskName,
+    recipe: EvolveRecipe,
+    prepared: Prepared,
+    *,
+    mode: Mode,
+    truncate: int,
+    sampling: Any,
+    select: Any,
+    ranked_against: int | None = None,
 ) -> TemporalTask:
     """The task of a run."""
     shared: dict[str, Any] = {"mode": mode, "history": recipe.history, "truncate": truncate}
     if task == "link":
         return TemporalLinkPrediction(
-            **shared, negatives=recipe.negatives, sampling=sampling, class_weights=recipe.class_weights, select=select
+            **shared,
+            negatives=recipe.negatives,
+            sampling=sampling,
+            class_weights=recipe.class_weights,
+            select=select,
+            ranked_against=ranked_against,
         )
     if task == "edge":
         return TemporalEdgeClassification(**shared, class_weights=recipe.class_weights, select="class0")

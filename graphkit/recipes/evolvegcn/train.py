@@ -38,6 +38,7 @@ class EvolveOptions:
         truncate: steps between truncations of a stream.
         sampling: negatives in training: "smart" (as published), "uniform" or "historical" (hard).
         select: score of the validation steps that chooses the epoch of link prediction, "MAP" or "MRR".
+        ranked_against: rank each link against so many other targets of its source, too, as TGB does; null: do not.
         history: steps before the last one of a window.
         hidden_channels: width of the layers.
         head_channels: width of the head.
@@ -67,6 +68,7 @@ class EvolveOptions:
     truncate: int = 10
     sampling: Literal["smart", "uniform", "historical"] = "smart"
     select: Literal["MAP", "MRR"] = "MAP"
+    ranked_against: int | None = None
     history: int | None = None
     hidden_channels: int | None = None
     head_channels: int | None = None
@@ -146,6 +148,7 @@ def run_evolve(options: EvolveOptions, prepared: Prepared | None = None) -> Evol
             truncate=options.truncate,
             sampling=options.sampling,
             select=options.select,
+            ranked_against=options.ranked_against,
         )
         seed_everything(seed)
         model = build()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphkit.graph.temporal import complement_size, historical_negatives, random_negatives
+from graphkit.graph.temporal import complement_size, historical_negatives, random_negatives, target_negatives
 
 POSITIVE = torch.tensor([[0, 0, 3, 5], [1, 2, 4, 5]])
 
@@ -69,3 +69,20 @@ def test_a_negative_count_is_refused() -> None:
     for draw in (lambda: random_negatives(POSITIVE, 6, -1), lambda: historical_negatives(POSITIVE, POSITIVE, 6, -1)):
         with pytest.raises(ValueError, match="must not be negative"):
             draw()
+
+
+def test_targets_of_the_same_source_half_of_them_past() -> None:
+    history = torch.randint(30, (2, 300))
+    now = torch.unique(history[:, :40], dim=1)
+    targets = target_negatives(history, now, 30, 8, torch.Generator().manual_seed(0))
+    true, past = keys(now, 30), keys(history, 30)
+    for source, row in zip(now[0].tolist(), targets.tolist(), strict=True):
+        assert len(set(row)) == 8
+        assert not {source * 30 + j for j in row} & true
+        known = sum(source * 30 + j in past for j in range(30) if source * 30 + j not in true)
+        assert sum(source * 30 + j in past for j in row) >= min(4, known)
+    with pytest.raises(ValueError, match="nodes a source is not connected to"):
+        target_negatives(history, torch.stack([torch.zeros(28, dtype=torch.long), torch.arange(28)]), 30, 8)
+    with pytest.raises(ValueError, match=r"must lie in \[1, 30\)"):
+        target_negatives(history, now, 30, 30)
+    assert target_negatives(history, now[:, :0], 30, 8).shape == (0, 8)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 
-from graphkit.graph.temporal import SnapshotSequence, historical_negatives, random_negatives
-from graphkit.train.ranking import PairRanking, rank_all_pairs
+from graphkit.graph.temporal import SnapshotSequence, historical_negatives, random_negatives, target_negatives
+from graphkit.train.ranking import PairRanking, mrr_against, rank_all_pairs
 from graphkit.train.tasks.temporal.base import TemporalTask
 from graphkit.train.tasks.temporal.labels import weighted_cross_entropy
 
@@ -36,12 +36,15 @@ class TemporalLinkPrediction(TemporalTask):
         sampling: ``"smart"``, ``"uniform"`` or ``"historical"``.
         class_weights: of no edge and edge.
         select: which score chooses the epoch, ``"MAP"`` or ``"MRR"``.
+        ranked_against: rank each link against so many other targets of its source, too, half of them past ones, as the
+            Temporal Graph Benchmark does: "MRR against k" (:func:`~graphkit.graph.temporal.target_negatives`).
     """
 
     negatives: float = 100.0
     sampling: Literal["smart", "uniform", "historical"] = "smart"
     class_weights: tuple[float, float] = (0.1, 0.9)
     select: Literal["MAP", "MRR"] = "MAP"
+    ranked_against: int | None = None
 
     horizon: ClassVar[int] = 1
 
@@ -74,7 +77,7 @@ class TemporalLinkPrediction(TemporalTask):
         active = torch.cat([data.edges(t).unique() for t in window.times])
         return random_negatives(positive, data.num_nodes, count, generator, sources=positive[0], targets=active)
 
-    def measure(self, model: nn.Module, z: Tensor, data: SnapshotSequence, step: int) -> PairRanking | None:
+    def measure(self, model: nn.Module, z: Tensor, data: SnapshotSequence, step: int) -> _Measured | None:
         positive = data.edges(step + 1).to(z.device)
         if positive.size(1) == 0:
             return None
@@ -82,14 +85,38 @@ class TemporalLinkPrediction(TemporalTask):
         positive = torch.unique(positive, dim=1)
         alike, node, copies = torch.unique(z, dim=0, return_inverse=True, return_counts=True)
         head: Any = model.head
-        return rank_all_pairs(
+        ranking = rank_all_pairs(
             lambda rows: head.margins(alike, rows), positive, data.num_nodes, copies=copies, node=node
         )
+        if self.ranked_against is None:
+            return _Measured(ranking, positive.size(1), 0.0)
+        # The same negatives at every evaluation of a step.
+        generator = torch.Generator().manual_seed(step)
+        past = data.edges_between(0, step + 1).to(z.device)
+        target = target_negatives(past, positive, data.num_nodes, self.ranked_against, generator)
+        pairs = torch.stack([positive[0].repeat_interleave(self.ranked_against), target.flatten()])
+        true, false = (_margin(head(z, both)) for both in (positive, pairs))
+        return _Measured(ranking, positive.size(1), mrr_against(true, false.view(target.shape)))
 
-    def combine(self, measured: list[PairRanking]) -> dict[str, float]:
-        pairs = sum(ranking.pairs for ranking in measured)
+    def combine(self, measured: list[_Measured]) -> dict[str, float]:
+        pairs = sum(part.ranking.pairs for part in measured)
         named = {
-            "MAP": sum(ranking.map * ranking.pairs for ranking in measured) / pairs,
-            "MRR": sum(ranking.mrr * ranking.pairs for ranking in measured) / pairs,
+            "MAP": sum(part.ranking.map * part.ranking.pairs for part in measured) / pairs,
+            "MRR": sum(part.ranking.mrr * part.ranking.pairs for part in measured) / pairs,
         }
+        if self.ranked_against is not None:
+            links = sum(part.links for part in measured)
+            named[f"MRR against {self.ranked_against}"] = sum(part.against * part.links for part in measured) / links
         return {self.select: named[self.select]} | named
+
+
+class _Measured(NamedTuple):
+    """Of one step: the ranks among all pairs, the number of links, and their mean reciprocal rank among negatives."""
+
+    ranking: PairRanking
+    links: int
+    against: float
+
+
+def _margin(logits: Tensor) -> Tensor:
+    return logits[:, -1] - logits[:, 0]

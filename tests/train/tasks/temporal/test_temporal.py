@@ -99,8 +99,9 @@ def test_three_published_training_steps() -> None:
 @pytest.mark.parametrize("sampling", ["smart", "uniform", "historical"])
 def test_link_prediction_trains(mode: str, sampling: str) -> None:
     torch.manual_seed(0)
-    task = TemporalLinkPrediction(mode=mode, history=3, truncate=4, negatives=3, sampling=sampling)
+    task = TemporalLinkPrediction(mode=mode, history=3, truncate=4, negatives=3, sampling=sampling, ranked_against=3)
     result = Trainer(link_model("h", mode), CONFIG, task=task).fit(sequence())
+    assert 0.25 <= result.metrics["test/MRR against 3"] <= 1
     assert result.epochs == 2
     assert 0 < result.metrics["test/MAP"] <= 1
     assert 0 < result.metrics["test/MRR"] <= 1
