@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,12 +37,11 @@ class FrameAveragedLayer(nn.Module):
     def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
         """One layer."""
         source, target = edge_index
-        first = self.edge_mlp[0]
+        first = cast(nn.Linear, self.edge_mlp[0])
         own, other, edge = first.weight.split([self.channels, self.channels, edge_attr.size(1)], 1)
         message = F.linear(h, own).index_select(0, target) + F.linear(h, other).index_select(0, source)
         message = message + F.linear(edge_attr, edge, first.bias)[:, None]
-        for layer in list(self.edge_mlp)[1:]:
-            message = layer(message)
+        message = self.edge_mlp[1:](message)
         total = ops.scatter(message.flatten(1), target, h.size(0), "sum").reshape(h.shape)
         return h + self.node_mlp(torch.cat([h, total], -1))
 

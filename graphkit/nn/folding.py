@@ -95,14 +95,14 @@ class FoldedArguments:
             copies is of; and the copy of each node.
         """
         (nodes, copy), edges, shift = copy_graphs(graphs, self.batch, self.edge_graph, self.num_graphs)
-        rows = {"node": nodes, "graph": graphs, "edge": edges.index}
+        rows = {"node": nodes, "graph": graphs, "edge": edges.rows}
         made: dict[str, Any] = {}
         for name, value in self.values.items():
             level = self.levels[name]
             if level == "count":
                 made[name] = rows[_COUNTS[name]].numel()
             elif level == "ends":
-                made[name] = value[:, edges.index] + shift[edges.copy]
+                made[name] = value[:, edges.rows] + shift[edges.copy]
             else:
                 made[name] = value if level == "shared" else value[rows[level]]
         return self._finish(made, copy, graphs.numel()), rows, copy

@@ -137,8 +137,9 @@ class FrameAveraging(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the backbone's parameters anew, where it can."""
-        if hasattr(self.backbone, "reset_parameters"):
-            self.backbone.reset_parameters()
+        reset = getattr(self.backbone, "reset_parameters", None)
+        if callable(reset):
+            reset()
 
     def frames(self, batch: Tensor | None = None, num_graphs: int | None = None, **values: Tensor) -> EuclideanFrame:
         """The frames of principal axes (or Gram-Schmidt) of some input, given by the names of ``inputs``."""
@@ -190,8 +191,9 @@ class FrameAveraging(nn.Module):
                 results = [value * rows_like(share[frame.index(value.size(0))], value).to(value) for value in results]
         else:
             results = []
-        for part in () if mixture is None else self._parts(folded, mixture):
-            results = self._add_weighted(results, folded, frame, mixture, part)
+        if mixture is not None:
+            for part in self._parts(folded, mixture):
+                results = self._add_weighted(results, folded, frame, mixture, part)
         return results
 
     def _principal(self, folded: FoldedArguments, frame: EuclideanFrame) -> list[Tensor]:

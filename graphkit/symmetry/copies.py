@@ -12,11 +12,11 @@ class Rows(NamedTuple):
     """Rows of several copies.
 
     Attributes:
-        index: which row each is a copy of.
+        rows: which row each is a copy of.
         copy: which copy it belongs to.
     """
 
-    index: Tensor
+    rows: Tensor
     copy: Tensor
 
 
@@ -45,7 +45,7 @@ def copy_graphs(graphs: Tensor, node_graph: Tensor, edge_graph: Tensor, num_grap
 
     Example:
         >>> copies = copy_graphs(torch.tensor([1, 1]), torch.tensor([0, 1, 1]), torch.tensor([1, 0]), 2)
-        >>> copies.nodes.index.tolist(), copies.edges.index.tolist(), copies.shift.tolist()
+        >>> copies.nodes.rows.tolist(), copies.edges.rows.tolist(), copies.shift.tolist()
         ([1, 2, 1, 2], [0, 0], [-1, 1])
     """
     nodes, first = _rows(graphs, node_graph, None, num_graphs)

@@ -214,7 +214,8 @@ def qr_frame(group: Euclidean, cloud: Cloud, *, grad: bool = False, tol: float =
     rotation = torch.stack(axes, 2)
     damping = torch.stack(determined, 1).to(rotation.dtype)
     if not group.rotations:
-        rotation, damping = torch.eye(dim, dtype=rotation.dtype, device=rotation.device).expand_as(rotation), None
+        rotation = torch.eye(dim, dtype=rotation.dtype, device=rotation.device).expand_as(rotation)
+        damping = torch.ones_like(damping)
     elif not group.reflections:
         rotation = torch.cat([rotation[..., :-1], rotation[..., -1:] * _determinant(rotation)], -1)
         # The last axis is known from the others.

@@ -239,7 +239,7 @@ def _individualize(colors: Tensor, edge_index: Tensor, batch: Tensor, number: in
         # A copy of its graph for each candidate.
         graph = batch[candidates]
         (nodes, copy), edges, shift = copy_graphs(graph, batch, batch[target], number)
-        copied = edge_index[:, edges.index] + shift[edges.copy]
+        copied = edge_index[:, edges.rows] + shift[edges.copy]
         apart = 2 * colors[nodes] + (nodes != candidates[copy]).long()
         apart = _local(_ranks([copy, apart]), copy, candidates.numel())
         apart, signature = _refine(apart, copied, copy, candidates.numel())

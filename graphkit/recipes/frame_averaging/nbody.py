@@ -118,7 +118,7 @@ class EGNN(nn.Module):
             nn.Sequential(_mlp(channels, channels), nn.Linear(channels, 1)) for _ in range(num_layers)
         )
         for move in self.moves:
-            nn.init.xavier_uniform_(move[-1].weight, gain=0.001)
+            nn.init.xavier_uniform_(list(move.parameters())[-1], gain=0.001)  # the last layer has no bias
 
     def forward(
         self, pos: Tensor, vel: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor, batch_size: int
