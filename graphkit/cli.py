@@ -137,13 +137,22 @@ def reproduce(arguments: Sequence[str]) -> int:
 def check(arguments: Sequence[str]) -> int:
     """Test any layer against the contract: permutation, batch consistency, locality and more."""
     parser = argparse.ArgumentParser(prog="graphkit check", description=check.__doc__)
-    parser.add_argument("target", help="package.module:Layer, a class or a function that builds a module")
-    parser.add_argument("--args", default="", help="its arguments, e.g. 8,8 or 8,8,aggr=max")
-    parser.add_argument("--claims", default="", help="what to check, e.g. permutation,batch,locality")
+    parser.add_argument("target", nargs="?", help="package.module:Layer, a class or a function that builds a module")
+    parser.add_argument(
+        "--args", default="", help="its arguments, e.g. 8,8 or 8,8,aggr=max; by their names if not given"
+    )
+    parser.add_argument(
+        "--claims", default="", help="what to check, e.g. permutation,batch,locality; all laws if not given"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
+    parser.add_argument("--list", action="store_true", help="print the claims there are, and what each says")
     values = parser.parse_args(arguments)
-    from graphkit.testing.cli import run_check
+    if values.target is None and not values.list:
+        parser.error("the following arguments are required: target (or --list)")
+    from graphkit.testing.cli import list_claims, run_check
 
+    if values.list:
+        return list_claims()
     return run_check(values.target, values.args, values.claims.split(","), seed=values.seed)
 
 

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from graphkit.testing.properties import PROPERTIES, SPECIAL
+from graphkit.testing.pyg.table import build, known
 from graphkit.testing.report import CannotRun
 from graphkit.testing.suite import check
 
@@ -60,6 +62,26 @@ def load_target(target: str) -> Any:
     return found
 
 
+def list_claims(*, stream: TextIO | None = None) -> int:
+    """Write every claim with what it says; those that ``check`` tests by default are marked.
+
+    Example:
+        >>> import io
+        >>> stream = io.StringIO()
+        >>> list_claims(stream=stream)
+        0
+        >>> stream.getvalue().splitlines()[0]
+        '* permutation            relabelling the nodes relabels the output'
+    """
+    out = stream or sys.stdout
+    groups = "equivariant under a group: E, SE, O, SO, T, Scale, Sim of any dimension; gradient_E(3): its gradients are"
+    lines = [(p.law, p.name, p.description) for p in (*PROPERTIES.values(), *SPECIAL.values())]
+    for law, name, description in (*lines, (False, "E(3), SO(2), ...", groups)):
+        out.write(f"{'*' if law else ' '} {name:<22} {description}\n")
+    out.write("* tested where no claims are named ('laws')\n")
+    return 0
+
+
 def run_check(
     target: str,
     args: str = "",
@@ -73,7 +95,8 @@ def run_check(
 
     Args:
         target: ``package.module:Layer``, a class or a function that builds a module.
-        args: Constructor arguments, such as ``8,8`` or ``8,8,aggr=max``.
+        args: Constructor arguments, such as ``8,8`` or ``8,8,aggr=max``. Where empty, required arguments get small
+            values by their names (``in_channels``, ``heads``, ...).
         claims: Names of claims; the laws where None or empty.
         seed: Seed of parameters and inputs.
         stream: Where the table goes; standard output where None.
@@ -93,8 +116,14 @@ def run_check(
     names = [name for name in claims or [] if name]
     try:
         positional, named = parse_arguments(args)
-        layer = partial(load_target(target), *positional, **named)
-        report = check(layer, claims=names or None, seed=seed, **options)
+        found = load_target(target)
+        layer = partial(found, *positional, **named)
+        data = None
+        if not args.strip() and isinstance(found, type):
+            name, entry = known(found)
+            layer = partial(build, name, found)
+            data, options = entry.data() if entry.data else None, {**entry.options, **options}
+        report = check(layer, data, claims=names or None, seed=seed, **options)
     except (CannotRun, ValueError, TypeError) as error:
         out.write(f"graphkit check could not run: {error}\n")
         return 2

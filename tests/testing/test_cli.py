@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from graphkit.cli import main
+from graphkit.testing import PROPERTIES, SPECIAL
 from graphkit.testing.cli import load_target, parse_arguments, run_check
 
 
@@ -29,6 +31,7 @@ def test_broken() -> None:
     ("target", "args", "claims", "message"),
     [
         ("torch_geometric.nn:SAGEConv", "8", ["batch"], "cannot be built: TypeError"),
+        ("torch.nn:Bilinear", "", ["batch"], "no value is known for 'in1_features' of Bilinear; pass its arguments"),
         ("torch_geometric.nn:SAGEConv", "8,8", ["bath"], "did you mean 'batch'"),
         ("torch_geometric.nn:SAGEConv", "8;8", [], "'args' must be literals"),
         ("torch_geometric.nn:SAGE", "8,8", [], "cannot be loaded"),
@@ -49,6 +52,20 @@ def test_no_claims_are_the_laws() -> None:
     assert code == 0, text
     assert "permutation" in text
     assert "bipartite" not in text
+
+
+@pytest.mark.parametrize("target", ["torch_geometric.nn:GINConv", "torch_geometric.nn:HGTConv", "graphkit.nn:GENConv"])
+def test_arguments_by_their_names(target: str) -> None:
+    code, text = run(target, claims=["batch"])
+    assert code == 0, text
+
+
+def test_the_claims_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--list"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{name} " in printed for name in (*PROPERTIES, *SPECIAL))
+    with pytest.raises(SystemExit, match="2"):
+        main(["check"])
 
 
 def test_table_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def empty_groups(case: Case) -> None:
         )
 
 
-@register("self_loops", "self-loops, several on a node too, are edges like any other", needs_edges=True)
+@register("self_loops", "self-loops, several on a node too, give finite output wherever they stand", needs_edges=True)
 def self_loops(case: Case) -> None:
     """Loops on every other node, two on the first, give finite output wherever they stand in the list."""
     if case.data.num_edges == 0:

@@ -236,6 +236,12 @@ def classes(kind: str) -> Iterator[tuple[str, type[nn.Module]]]:
             yield from ((variant, found) for variant, (base, _) in VARIANTS.items() if base == name)
 
 
+def known(layer: type) -> tuple[str, Entry]:
+    """The name under which a class of PyG is in the tables, with its entry; empty ones for other classes."""
+    name = layer.__name__ if layer.__module__.startswith("torch_geometric.") else ""
+    return name, ENTRIES.get(name, Entry())
+
+
 def build(name: str, layer: type[nn.Module]) -> nn.Module:
     """A layer from the values of its required arguments.
 
@@ -253,6 +259,6 @@ def build(name: str, layer: type[nn.Module]) -> nn.Module:
             continue
         if parameter.default is parameter.empty:
             if parameter.name not in VALUES:
-                raise ValueError(f"no value is known for '{parameter.name}' of {name}; add it to ENTRIES")
+                raise ValueError(f"no value is known for '{parameter.name}' of {layer.__name__}; pass its arguments")
             kwargs[parameter.name] = VALUES[parameter.name]()
     return layer(**kwargs)
