@@ -21,10 +21,8 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pipeline-sf-top-to-loss": ("sf-top-to-loss", "gcn", {"layers": 5, "parallel": "layers"}),
     "pipeline-sf-top-to-input": ("sf-top-to-input", "gat", {"layers": 5, "parallel": "layers"}),
     "pipeline-official": ("sf-top-to-loss", "sage", {"layers": 2, "parallel": "layers", "compat": "official"}),
-    "pipeline-same-time": ("sf-top-to-input", "gcn", {"layers": 2, "parallel": "layers", "alternate": False}),
     "pipeline-links": ("link-ce-top-to-input", "gcn", {"layers": 3, "parallel": "layers"}),
     "data-sf": ("sf", "gcn", {"layers": 2}),
-    "data-gat": ("sf", "gat", {"layers": 2}),
     "data-ff-vn": ("ff-vn", "gcn", {"layers": 2}),
     "data-top-to-loss": ("sf-top-to-loss", "gcn", {"layers": 2}),
     "data-links": ("link-ff", "gcn", {"layers": 2}),
@@ -43,7 +41,7 @@ def stop(record: Any) -> None:
 
 def train(name: str, **more: Any) -> tuple[ForwardTrainer, Any]:
     rule, kind, options = RUNS[name]
-    made = trainer(rule, kind, **({"epochs": 6, "patience": 2} | options | more))
+    made = trainer(rule, kind, **({"epochs": 4, "patience": 1} | options | more))
     resume = "checkpoint_dir" in more and "callbacks" not in more
     return made, made.fit(data_for(rule), resume=resume)
 

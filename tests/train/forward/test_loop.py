@@ -28,7 +28,7 @@ def kill_at(epoch: int) -> Any:
 
 @pytest.mark.parametrize("rule", [*NODE_RULES, *LINK_RULES])
 def test_killed_and_resumed_it_ends_with_the_same_bits(rule: str, tmp_path: Path) -> None:
-    data, options = data_for(rule), {"epochs": 7, "patience": 2, "checkpoint_every": 2, "layers": 2, "kind": "gat"}
+    data, options = data_for(rule), {"epochs": 5, "patience": 1, "checkpoint_every": 2, "layers": 2, "kind": "gat"}
     whole = trainer(rule, **options)
     result = whole.fit(data)
     for epoch in (3, len(result.history)):

@@ -231,7 +231,7 @@ def test_the_single_forward_rule_reaches_its_accuracy_on_cora(real_data: Any) ->
 @pytest.mark.parametrize("rule", NODE_RULES)
 def test_any_layer_learns(rule: str, kind: str) -> None:
     data = graph()
-    t = trainer(rule, kind, layers=2, epochs=15, lr=0.02, val_every=None)
+    t = trainer(rule, kind, layers=2, epochs=8, lr=0.02, val_every=None)
     result = t.fit(data)
     first = [r for r in result.history if r.metrics.get("layer", 1) == 1]
     assert first[-1].loss < first[0].loss
