@@ -35,7 +35,9 @@ def gru_steps(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps:
     # Traced step by step where a compiler fuses by itself.
     if torch.compiler.is_compiling():
         return _reference(q, first, candidate, given, steps)
-    return _GRUSteps.apply(q, first, candidate, given, steps)
+    # Errors of half precision would add up over the steps: autocast ends here.
+    with torch.autocast(q.device.type, enabled=False):
+        return _GRUSteps.apply(q, first, candidate, given.to(q.dtype), steps)
 
 
 def _reference(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps: int) -> Tensor:
@@ -73,7 +75,7 @@ class _GRUSteps(torch.autograd.Function):
             last = new_at[t] if rows == 3 * n else now[2 * n :]
             torch.tanh(torch.addmm(last, candidate, reset_at[t] * q_at[t]), out=new_at[t])
             torch.lerp(q_at[t], new_at[t], update_at[t], out=q_at[t + 1])
-        ctx.save_for_backward(states[0], first, candidate, given, gates, states)
+        ctx.save_for_backward(q, first, candidate, given, gates, states)
         ctx.apart, ctx.steps = apart, steps
         return states[1:]
 
