@@ -110,6 +110,7 @@ def _separation(job: Job) -> tuple[Outcome, ...]:
         graphs, pairs = graphs[:20], pairs[:, (pairs < 20).all(0)]
     share = None if job.minutes is None else 60 * job.minutes / len(separation.MODELS)
     job.say(f"{'':<18}{'missed, corrected':>20}{'missed, published test':>24}{'own copy apart':>16}{'networks':>10}")
+    prepared = [separation.prepare(graphs, job.options.seed + run) for run in range(job.runs)]
     scores: dict[str, list[separation.Separation]] = {}
     for name, make in separation.MODELS.items():
         scores[name] = []
@@ -117,7 +118,7 @@ def _separation(job: Job) -> tuple[Outcome, ...]:
             end = None if share is None else time.monotonic() + share
             found = separation.run_separation(
                 partial(make, task, size),
-                graphs,
+                prepared[run],
                 pairs,
                 inits=2 if job.options.fast_dev_run else task.inits,
                 seed=job.options.seed + run,

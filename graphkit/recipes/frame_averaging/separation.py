@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -115,8 +116,34 @@ def make_pairs(dataset: str, graphs: list[Data]) -> Tensor:
     return torch.arange(number).reshape(-1, 2).t()
 
 
+class Embedded(NamedTuple):
+    """Graphs and, after them, relabelled copies, as networks see them."""
+
+    x: Tensor
+    edge_index: Tensor
+    batch: Tensor
+    number: int
+    place: Tensor
+
+
+def prepare(graphs: list[Data], seed: int) -> Embedded:
+    """Graphs with a relabelled copy of each, features and degrees, nodes sorted.
+
+    Args:
+        graphs: with features ``[n, 1]``.
+        seed: of the labels.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    graphs = [Data(x=graph.x, edge_index=graph.edge_index, num_nodes=graph.num_nodes) for graph in graphs]
+    both = Batch.from_data_list([*graphs, *(relabelled(graph, generator) for graph in graphs)])
+    degree = torch.bincount(both.edge_index[1], minlength=both.num_nodes).float()
+    x = torch.stack([both.x.float().flatten(), degree], 1)
+    place = sort_graphs(both.edge_index, both.batch, features=x, num_graphs=both.num_graphs).place
+    return Embedded(x, both.edge_index, both.batch, both.num_graphs, place)
+
+
 def run_separation(
-    make: Callable[[], nn.Module], graphs: list[Data], pairs: Tensor, *, inits: int, seed: int, late: Callable[[], bool]
+    make: Callable[[], nn.Module], graphs: Embedded, pairs: Tensor, *, inits: int, seed: int, late: Callable[[], bool]
 ) -> Separation:
     r"""Embed graphs and relabelled copies of them by random networks.
 
@@ -126,27 +153,19 @@ def run_separation(
 
     Args:
         make: a network with parameters drawn anew.
-        graphs: with features.
+        graphs: see :func:`prepare`.
         pairs: see :func:`make_pairs`.
         inits: networks.
-        seed: of networks and labels.
+        seed: of the networks.
         late: whether time is up, asked after each network.
     """
-    generator = torch.Generator().manual_seed(seed)
-    graphs = [Data(x=graph.x, edge_index=graph.edge_index, num_nodes=graph.num_nodes) for graph in graphs]
-    copies = [relabelled(graph, generator) for graph in graphs]
-    both = Batch.from_data_list([*graphs, *copies])
-    degree = torch.bincount(both.edge_index[1], minlength=both.num_nodes).to(both.x.dtype)
-    x = torch.stack([both.x.float().flatten(), degree.float()], 1)
-    place = sort_graphs(both.edge_index, both.batch, features=x, num_graphs=both.num_graphs).place
     apart, apart_published = (torch.zeros(pairs.size(1), dtype=torch.bool) for _ in range(2))
     within, done = 0.0, 0
     for number in range(inits):
         torch.manual_seed(1000 * seed + number)
         model = make().eval()
         with torch.no_grad():
-            out = model(x, both.edge_index, both.batch, both.num_graphs, place)
-        first, second = out[: len(graphs)], out[len(graphs) :]
+            first, second = model(*graphs).chunk(2)
         own = (first - second).abs().sum(1)
         between = (first[pairs[0]] - first[pairs[1]]).abs().sum(1)
         apart_published |= between > FAR
