@@ -103,6 +103,18 @@ def test_dropout_that_stays_on_is_found() -> None:
     assert not report.passed
 
 
+def test_a_random_layer_is_told_once() -> None:
+    """Two evaluations differ: that claim is broken, and what compares outputs says nothing."""
+
+    class Noisy(SAGEConv):
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return super().forward(torch.cat([x[:, :4], torch.rand(x.size(0), 4, dtype=x.dtype)], dim=1), edge_index)
+
+    report = check(lambda: Noisy(8, 8), claims=["permutation", "batch", "eval_deterministic", "empty_graph", "ddp"])
+    assert [result.status for result in report.results] == ["skipped", "skipped", "failed", "passed", "passed"]
+    assert "draws random numbers" in report["permutation"].message
+
+
 def test_a_verdict_does_not_depend_on_what_was_made_before() -> None:
     """PyG compiles ``propagate`` for the first instance of a class; here it cannot be fused."""
 
