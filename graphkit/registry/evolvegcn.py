@@ -34,18 +34,10 @@ register(
     lacks={"bipartite": _ONE_SET},
 )
 register(
-    "EvolveGCNO/lstm",
-    "graphkit.nn:EvolveGCNO",
-    args=(8, 6),
-    kwargs={"cell": "lstm", "self_loops": "remaining"},
-    kind="conv",
-    lazy_args=(-1, 6),
-    lacks={"bipartite": _ONE_SET, "plain_loops": "every node gets a loop, unless it has one"},
-)
-register(
     "EvolveGCNH",
     "graphkit.nn:EvolveGCNH",
     args=(8, 6),
+    kwargs={"cell": "lstm", "self_loops": "remaining"},
     kind="conv",
     lazy_args=(-1, 6),
     groups=("causality",),

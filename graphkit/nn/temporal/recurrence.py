@@ -85,7 +85,10 @@ class _GRUSteps(torch.autograd.Function):
         steps, apart, rows, n = ctx.steps, ctx.apart, first.size(0), q.size(0)
 
         def kernel(grad: Tensor) -> tuple[Tensor, ...]:
-            q_at, grad_at, found = states.unbind(0), grad.unbind(0), torch.empty_like(gates)
+            q_at, grad_at = states.unbind(0), grad.unbind(0)
+            # Where all steps share what is given, their gradients are added up and take the room of one.
+            found = torch.empty_like(gates) if apart else gates.new_empty(1, *gates.shape[1:])
+            shared = torch.zeros_like(given)
             update_at, reset_at, new_at = (part.unbind(0) for part in gates.split(n, 1))
             product_at = found[:, :rows].unbind(0)
             to_update, to_reset, to_new = (part.unbind(0) for part in found.split(n, 1))
@@ -94,16 +97,19 @@ class _GRUSteps(torch.autograd.Function):
             carried = torch.zeros_like(q)
             for t in range(steps - 1, -1, -1):
                 now, update, reset, new = q_at[t], update_at[t], reset_at[t], new_at[t]
+                own = t if apart else 0
                 carried = carried + grad_at[t]
-                _tanh(carried * update, new, grad_input=to_new[t])
-                _sigmoid(carried * (new - now), update, grad_input=to_update[t])
-                inner = candidate_t @ to_new[t]
-                _sigmoid(inner * now, reset, grad_input=to_reset[t])
+                _tanh(carried * update, new, grad_input=to_new[own])
+                _sigmoid(carried * (new - now), update, grad_input=to_update[own])
+                inner = candidate_t @ to_new[own]
+                _sigmoid(inner * now, reset, grad_input=to_reset[own])
                 carried = torch.addcmul(carried, carried, update, value=-1).addcmul_(inner, reset)
-                carried.addmm_(first_t, product_at[t])
-                to_first.addmm_(product_at[t], now.t())
-                to_candidate.addmm_(to_new[t], (reset * now).t())
-            to_given = found.transpose(0, 1).reshape(given.shape) if apart else found.sum(0)
+                carried.addmm_(first_t, product_at[own])
+                to_first.addmm_(product_at[own], now.t())
+                to_candidate.addmm_(to_new[own], (reset * now).t())
+                if not apart:
+                    shared += found[0]
+            to_given = found.transpose(0, 1).reshape(given.shape) if apart else shared
             return carried, to_first, to_candidate, to_given
 
         def again(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor) -> Tensor:

@@ -132,7 +132,8 @@ def test_series_are_scaled_by_training_steps_alone(real_data: Path) -> None:
     torch.testing.assert_close(data[41].x[:, -1], data[40].y)
 
 
-def test_reproduce_forecasts_a_series(real_data: Path, tmp_path: Path) -> None:
+def test_reproduce_forecasts_a_series(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphkit.recipes.evolvegcn.reproduce.CONTENDERS", CONTENDERS[::5])
     options = ReproduceOptions(
         dataset="england-covid", fast_dev_run=True, checkpoint_dir=str(tmp_path), device="cpu", root=str(real_data)
     )
