@@ -94,8 +94,8 @@ def train_forward(arguments: Sequence[str]) -> int:
         parser.add_class_arguments(config, None)
     values = parser.parse_args(arguments)
     report = run_forward(_pick(ForwardOptions, values), _pick(ForwardConfig, values))
-    print(report.text)
-    print(f"\ntable:   {report.table}\nrecords: {report.records}")
+    _say(report.text)
+    _say(f"\ntable:   {report.table}\nrecords: {report.records}")
     return 0
 
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -89,7 +89,15 @@ def published_seed(run: int) -> int:
 
 
 def run_rule(
-    rule: str, network: Network, data: Any, classes: int, config: ForwardConfig, folder: Path, *, resume: bool = False
+    rule: str,
+    network: Network,
+    data: Any,
+    classes: int,
+    config: ForwardConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    parallel: Literal["data", "layers"] = "data",
 ) -> RunResult:
     """Trains one network layer by layer.
 
@@ -101,6 +109,7 @@ def run_rule(
         config: hyper-parameters and seed.
         folder: for checkpoints and the log.
         resume: go on from the checkpoint there.
+        parallel: what several processes share.
     """
     seed_everything(config.seed)
     features = (data["train"] if isinstance(data, Mapping) else data).x.size(1)
@@ -113,6 +122,7 @@ def run_rule(
         config,
         trackers=[JSONLTracker(folder / "results.jsonl", name)],
         checkpoint_dir=folder / "checkpoints" / f"{name}-seed-{config.seed}",
+        parallel=parallel,
     )
     return trainer.fit(data, resume=resume)
 

@@ -18,7 +18,7 @@ from graphkit.recipes.forward.experiment import (
     with_unit_rows,
 )
 from graphkit.recipes.forward.networks import ConvName
-from graphkit.train import ForwardConfig, RunResult
+from graphkit.train import ForwardConfig, RunResult, distributed
 from graphkit.train.results import plus_minus
 
 
@@ -37,6 +37,8 @@ class ForwardOptions:
             is one.
         split: "random", the paper's 64/16/20 % (run i on split i), or "fixed", the masks of the data set.
         seeds: number of runs, with the seeds SEED, SEED + 1, ...
+        parallel: what processes that torchrun started share: "data", or "layers" (top-down rules; process r holds the
+            r-th part of the layers).
         baseline: train the same convolutions by back-propagation too, on the same input.
         out: the folder for the table, the records and the checkpoints; default: results/DATASET-RULE-CONV.
         resume: go on from the checkpoints in that folder.
@@ -50,6 +52,7 @@ class ForwardOptions:
     root: str | None = None
     split: Literal["random", "fixed"] = "random"
     seeds: int = 1
+    parallel: Literal["data", "layers"] = "data"
     baseline: bool = True
     out: str | None = None
     resume: bool = False
@@ -89,19 +92,27 @@ def run_forward(options: ForwardOptions, config: ForwardConfig) -> ForwardReport
     network = Network(options.conv, options.layers, options.hidden_channels)
     runs: list[RunResult] = []
     baseline: list[RunResult] = []
-    for number in range(options.seeds):
-        seeded = replace(config, seed=config.seed + number)
-        split = _split(options, data, number)
-        runs.append(run_rule(options.rule, network, split, classes, seeded, out, resume=options.resume))
-        if options.baseline:
-            baseline.append(run_backprop(network, with_unit_rows(split), classes, seeded, out, resume=options.resume))
+    with distributed() as share:
+        for number in range(options.seeds):
+            seeded = replace(config, seed=config.seed + number)
+            split = _split(options, data, number)
+            runs.append(
+                run_rule(
+                    options.rule, network, split, classes, seeded, out,
+                    resume=options.resume, parallel=options.parallel,
+                )
+            )  # fmt: skip
+            if options.baseline:
+                unit = with_unit_rows(split)
+                baseline.append(run_backprop(network, unit, classes, seeded, out, resume=options.resume))
     head = (
         f"{options.dataset}: {data.num_nodes:,} nodes, {data.num_edges:,} directed edges, {dataset.num_features:,} "
         f"features, {classes} classes; split: {options.split}"
     )
     text = "\n".join([head, *_table(options, runs, baseline)])
     table = out / "results.txt"
-    table.write_text(text + "\n")
+    if share.first:
+        table.write_text(text + "\n")
     return ForwardReport(text, table, out / "results.jsonl", tuple(runs), tuple(baseline))
 
 
@@ -136,7 +147,7 @@ def _table(options: ForwardOptions, runs: Sequence[RunResult], baseline: Sequenc
         summary += [f"  {name}, {depth} layers: {plus_minus(scores)}" for depth, scores in depths.items()]
     if baseline:
         summary.append(
-            "Back-propagation: the same convolutions and the same input rows of length 1. Epochs of a greedy rule are "
-            "of one layer each."
+            "Back-propagation: the same convolutions, input rows of length 1 as the rule sees them. Epochs of a greedy "
+            "rule train one layer each, and are counted over all layers."
         )
     return [*lines, *summary]
