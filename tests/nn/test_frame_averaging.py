@@ -13,15 +13,14 @@ from graphkit.nn import FrameAveraging
 from graphkit.symmetry import Euclidean
 from tests.nn.frame_probe import Probe, degenerate_clouds, moved
 
-KINDS = ("scalar", "vector", "position", "pseudovector", "tensor")
 CASES = [
     (f"{kind}({dim})", output)
     for dim in (2, 3)
     for kind, outputs in (
-        ("E", KINDS),
+        ("E", ("scalar", "vector", "position", "tensor")),
         ("SE", ("scalar", "position", "tensor")),
         ("O", ("vector",)),
-        ("SO", ("scalar", "vector")),
+        ("SO", ("scalar", "pseudovector")),
         ("Sim", ("scalar", "position")),
     )
     for output in outputs

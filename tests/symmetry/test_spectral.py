@@ -71,7 +71,7 @@ def test_strongly_regular_graphs() -> None:
     assert set(forms[7:]) == {forms[1]}
 
 
-@pytest.mark.parametrize(("name", "number"), [("exp", 240), ("csl", 30), ("graph8c", 150)])
+@pytest.mark.parametrize(("name", "number"), [("exp", 120), ("csl", 30)])
 def test_relabelled_copies_have_the_same_form_in_any_batch(name: str, number: int, real_data: Path) -> None:
     data = load(name, real_data)
     graphs = [Data(edge_index=data[i].edge_index, num_nodes=data[i].num_nodes) for i in range(number)]
@@ -81,8 +81,6 @@ def test_relabelled_copies_have_the_same_form_in_any_batch(name: str, number: in
     assert copies[::-1] == forms
     if name == "exp":
         assert all(forms[i] != forms[i + 1] for i in range(0, number, 2))
-    if name == "graph8c":
-        assert len(set(forms)) == number
 
 
 def test_random_ties_are_drawn_within_classes() -> None:
