@@ -120,7 +120,7 @@ def draw_normals(
             shown = axes.scatter(*start.T, c=off[column], cmap="viridis", norm=Normalize(0, 1), s=9, depthshade=False)
             axes.set_title(f"{name}: {off[column].mean():.3f}", fontsize=10)
             axes.set_axis_off()
-            axes.set_box_aspect((1, 1, 1))
+            axes.set_box_aspect((1, 1, 1), zoom=1.4)
             panels.append(axes)
     figure.colorbar(shown, ax=panels, shrink=0.6, label="1 - <n, found>²")
     figure.suptitle(title, fontsize=11)
