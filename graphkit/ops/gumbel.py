@@ -113,7 +113,7 @@ def gumbel_topk(
     if not factor > 0:
         raise ValueError(f"'scale' must be positive (got {factor})")
     if noise is None and noise_scale == 0 and increasing:
-        return nearest_neighbors(x, k, batch=batch, loop=loop, method=search).index
+        return nearest_neighbors(x, k, batch=batch, loop=loop, method=search).indices
     if noise is not None and noise.shape != (x.size(0), x.size(0)):
         raise ValueError(f"'noise' must have shape [{x.size(0)}, {x.size(0)}] (got {list(noise.shape)})")
     if sampling == "lazy" and (noise is not None or not increasing):

@@ -60,7 +60,7 @@ def lazy_gumbel_topk(
         return torch.empty(0, k, dtype=torch.int64, device=points.device)
     width = max(min(max(candidates, 4 * k), count - int(not loop)), k)
     one_set = int(sets.end[0]) == count
-    near = nearest_neighbors(points, width, batch=None if one_set else sets.begin, loop=loop, method=search).index
+    near = nearest_neighbors(points, width, batch=None if one_set else sets.begin, loop=loop, method=search).indices
     pair_cost = _squared if cost is None else cost
 
     def costs(i: Tensor, j: Tensor) -> Tensor:

@@ -34,12 +34,12 @@ class Neighbors(NamedTuple):
     """What :func:`nearest_neighbors` found.
 
     Attributes:
-        index: int64 ``[N, k]``, nearest first; -1 where a set has fewer other points.
+        indices: int64 ``[N, k]``, nearest first; -1 where a set has fewer other points.
         sq_distance: float64 ``[N, k]``; infinite there.
         method: how they were found.
     """
 
-    index: Tensor
+    indices: Tensor
     sq_distance: Tensor
     method: str
 
@@ -74,7 +74,7 @@ def nearest_neighbors(
     Example:
         >>> import torch
         >>> from graphkit import ops
-        >>> ops.nearest_neighbors(torch.tensor([[0.0], [1.0], [3.0]]), 2).index.tolist()
+        >>> ops.nearest_neighbors(torch.tensor([[0.0], [1.0], [3.0]]), 2).indices.tolist()
         [[1, 2], [0, 2], [1, 0]]
     """
     x, k = check_points(x.detach() if isinstance(x, Tensor) else x), check_k(k)
@@ -120,12 +120,12 @@ def neighbor_recall(x: Tensor, neighbors: Neighbors, *, batch: Tensor | None = N
     x = check_points(x.detach())
     sets = point_sets(x, batch)
     points = sets.sort(x).double()
-    count, k = neighbors.index.shape
+    count, k = neighbors.indices.shape
     if count == 0:
         return 1.0
     sample = torch.linspace(0, count - 1, min(rows, count), device=x.device).round().long()
     true, _ = _blocked(points, sets, sample, k, False)
-    found = neighbors.index[sets.users(sample)]
+    found = neighbors.indices[sets.users(sample)]
     true = torch.where(true < 0, true, sets.users(true.clamp(min=0)))
     there = true >= 0
     hits = ((true.unsqueeze(2) == found.unsqueeze(1)).any(2) & there).sum()

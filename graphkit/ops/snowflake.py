@@ -102,7 +102,7 @@ def snowflake_slope(t: Tensor, layers: Sequence[SnowflakeLayer], p: Tensor | flo
         inner = layer.C[0] * torch.exp(-v) + layer.C[1] * layer.a * (v + eps) ** (layer.a - 1)
         inner = inner + layer.C[2] * layer.b * (log + eps) ** (layer.b - 1) / (1 + v)
         u, slope = _mix(v, layer, eps) @ layer.B.T, (inner * dv) @ layer.B.T
-    power = 1 + abs(p)
+    power = 1 + (p.abs() if isinstance(p, Tensor) else abs(p))
     return (power * u ** (power - 1) * slope).view(t.shape)
 
 
@@ -110,7 +110,7 @@ def _value(t: Tensor, layers: Sequence[SnowflakeLayer], p: Tensor | float, eps: 
     u = t.unsqueeze(-1)
     for layer in layers:
         u = _mix(u @ layer.A.T, layer, eps) @ layer.B.T
-    return u.squeeze(-1) ** (1 + abs(p))
+    return u.squeeze(-1) ** (1 + (p.abs() if isinstance(p, Tensor) else abs(p)))
 
 
 def _mix(v: Tensor, layer: SnowflakeLayer, eps: float) -> Tensor:

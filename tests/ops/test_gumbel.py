@@ -111,7 +111,7 @@ def test_the_kernel_draws_what_the_blocks_draw(dtype: torch.dtype) -> None:
 
 def test_without_noise_the_nearest() -> None:
     x = torch.randn(80, 3, generator=torch.Generator().manual_seed(0))
-    nearest = ops.nearest_neighbors(x, 4).index
+    nearest = ops.nearest_neighbors(x, 4).indices
     assert torch.equal(ops.gumbel_topk(x, 4, noise_scale=0.0), nearest)
     by_cost = ops.gumbel_topk(x, 4, lambda a, b: (a - b).abs().sum(-1), noise_scale=0.0)
     manhattan = torch.cdist(x, x, p=1).fill_diagonal_(float("inf")).topk(4, largest=False).indices

@@ -46,8 +46,8 @@ def points(seed: int, count: int = 90, dim: int = 3, dtype: torch.dtype = torch.
 def test_exact_also_with_copies(method: Method, dim: int, dtype: torch.dtype, loop: bool) -> None:
     x = points(dim, dim=dim, dtype=dtype)
     found = ops.nearest_neighbors(x, 6, method=method, loop=loop)
-    assert torch.equal(found.index, dense(x, 6, loop=loop))
-    expected = (x.double().unsqueeze(1) - x.double()[found.index]).square().sum(-1)
+    assert torch.equal(found.indices, dense(x, 6, loop=loop))
+    expected = (x.double().unsqueeze(1) - x.double()[found.indices]).square().sum(-1)
     torch.testing.assert_close(found.sq_distance, expected)
 
 
@@ -59,30 +59,30 @@ def test_sets_of_points(method: Method, kind: str) -> None:
     batch[7] = 1  # a set of one point
     batch[8] = batch[11] = 2  # and one of two
     batch = batch.sort().values if kind == "sorted" else batch
-    assert torch.equal(ops.nearest_neighbors(x, 4, batch=batch, method=method).index, dense(x, 4, batch))
+    assert torch.equal(ops.nearest_neighbors(x, 4, batch=batch, method=method).indices, dense(x, 4, batch))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_fewer_points_than_neighbours(method: Method) -> None:
     x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
     found = ops.nearest_neighbors(x, 5, method=method)
-    assert found.index.tolist() == [[1, 2, -1, -1, -1], [0, 2, -1, -1, -1], [1, 0, -1, -1, -1]]
-    assert ops.nearest_neighbors(x[:1], 2, method=method).index.tolist() == [[-1, -1]]
-    assert ops.nearest_neighbors(x[:0], 2, method=method).index.shape == (0, 2)
+    assert found.indices.tolist() == [[1, 2, -1, -1, -1], [0, 2, -1, -1, -1], [1, 0, -1, -1, -1]]
+    assert ops.nearest_neighbors(x[:1], 2, method=method).indices.tolist() == [[-1, -1]]
+    assert ops.nearest_neighbors(x[:0], 2, method=method).indices.shape == (0, 2)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_no_digits_cancel_far_from_the_origin(offset: float) -> None:
     x = (torch.arange(40.0) / 64).view(-1, 1).repeat(1, 4) + offset  # exact in float32
     for method in ("auto", "blocked", "matmul"):
-        assert torch.equal(ops.nearest_neighbors(x, 3, method=method).index, dense(x, 3))
+        assert torch.equal(ops.nearest_neighbors(x, 3, method=method).indices, dense(x, 3))
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, batch = points(4), torch.arange(90) // 40
     whole = ops.nearest_neighbors(x, 5, batch=batch, method="blocked")
     monkeypatch.setattr("graphkit.ops.point_sets._ROWS", 7)
-    assert torch.equal(ops.nearest_neighbors(x, 5, batch=batch, method="blocked").index, whole.index)
+    assert torch.equal(ops.nearest_neighbors(x, 5, batch=batch, method="blocked").indices, whole.indices)
 
 
 def test_threads_change_nothing() -> None:
@@ -91,7 +91,7 @@ def test_threads_change_nothing() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert torch.equal(ops.nearest_neighbors(x, 5).index, one.index)
+        assert torch.equal(ops.nearest_neighbors(x, 5).indices, one.indices)
     finally:
         torch.set_num_threads(before)
 
@@ -127,8 +127,8 @@ def test_recall() -> None:
     x = points(6)
     found = ops.nearest_neighbors(x, 4)
     assert ops.neighbor_recall(x, found) == 1.0
-    half = found._replace(index=found.index.clone())
-    half.index[:, 2:] = -1
+    half = found._replace(indices=found.indices.clone())
+    half.indices[:, 2:] = -1
     assert ops.neighbor_recall(x, half) == 0.5
 
 
@@ -140,6 +140,6 @@ def test_approximate_search() -> None:
     x = torch.randn(6000, 8, generator=torch.Generator().manual_seed(0))
     batch = (torch.arange(6000) >= 5000).long()
     found = ops.nearest_neighbors(x, 5, batch=batch, method="approximate")
-    assert bool((batch[found.index] == batch.unsqueeze(1)).all())
-    assert bool((found.index != torch.arange(6000).unsqueeze(1)).all())
+    assert bool((batch[found.indices] == batch.unsqueeze(1)).all())
+    assert bool((found.indices != torch.arange(6000).unsqueeze(1)).all())
     assert ops.neighbor_recall(x, found, batch=batch) > 0.95

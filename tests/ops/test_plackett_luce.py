@@ -44,7 +44,7 @@ def test_sum_of_the_rest_in_blocks(rows: int, monkeypatch: pytest.MonkeyPatch) -
     x = torch.randn(12, 2, generator=generator, dtype=torch.float64, requires_grad=True)
     scale = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
     batch = torch.tensor([0, 1] * 6)
-    index = ops.nearest_neighbors(x, 3, batch=batch).index
+    index = ops.nearest_neighbors(x, 3, batch=batch).indices
 
     def blocks(x: Tensor, scale: Tensor) -> Tensor:
         return ops.log_sum_of_rest(x, index, ops.euclidean_sq_distance, scale, batch=batch)
@@ -63,6 +63,6 @@ def test_sum_of_the_rest_in_blocks(rows: int, monkeypatch: pytest.MonkeyPatch) -
 
 def test_all_drawn() -> None:
     x = torch.randn(3, 2, requires_grad=True)
-    index = ops.nearest_neighbors(x, 4).index
+    index = ops.nearest_neighbors(x, 4).indices
     rest = ops.log_sum_of_rest(x, index, ops.euclidean_sq_distance)
     assert rest.tolist() == [-float("inf")] * 3

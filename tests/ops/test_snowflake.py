@@ -66,7 +66,7 @@ def test_pairs_keep_the_euclidean_order() -> None:
     torch.testing.assert_close(distance, arrays["pairwise/euclid"])
     value = ops.snowflake(distance, layers, case["p"], 0.0)
     torch.testing.assert_close(value, arrays["pairwise/f"].double(), rtol=1e-10, atol=1e-14)
-    assert torch.equal(ops.nearest_neighbors(x, 5).index, arrays["pairwise/knn5_excl_self"].long())
+    assert torch.equal(ops.nearest_neighbors(x, 5).indices, arrays["pairwise/knn5_excl_self"].long())
     triangles = value.unsqueeze(2) / (value.unsqueeze(1) + value.unsqueeze(0)).clamp(min=1e-300)
     assert float(triangles.max()) <= float(arrays["pairwise/relaxed_triangle_bound"])
 

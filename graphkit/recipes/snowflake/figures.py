@@ -128,7 +128,9 @@ def metric_curve(axes: Any, metric: Metric, latent: Latent) -> Any:
     if isinstance(metric, NeuralSnowflake):
         t = torch.linspace(0, axes.get_xlim()[1], 300, dtype=torch.float64)
         with torch.no_grad():
-            axes.plot(t, metric.of_distance(t), color="black", linewidth=1, label=f"f, p = {float(metric.p.detach()):.2f}")
+            axes.plot(
+                t, metric.of_distance(t), color="black", linewidth=1, label=f"f, p = {float(metric.p.detach()):.2f}"
+            )
     axes.set(xlabel="Euclidean distance of latent points", ylabel="learned distance", title="The learned metric")
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)

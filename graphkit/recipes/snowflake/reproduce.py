@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from graphkit.nn.latent import LatentGraph
 from graphkit.recipes.method import Job, Method, Outcome, ReproduceOptions
 from graphkit.recipes.ogb.options import torch_device
 from graphkit.recipes.snowflake.embedding import MODELS, TARGETS, Embedded, embed
@@ -115,11 +116,12 @@ def _draw(job: Job, results: Mapping[str, list[Inferred]]) -> Path:
         for name, runs in results.items()
         if name != "MLP"
     }
-    metric = first.model.latents[0].cpu().metric
+    layer = first.model.latents[0].cpu()
+    assert isinstance(layer, LatentGraph)  # the first layer of every such network
     latent = latent._replace(embedding=latent.embedding.cpu())
     path = _folder(job) / f"{job.dataset}-latent.png"
     title = f"Latent graph inference on {job.dataset}: the snowflake's graph"
-    return draw_latent(latent, metric, data.y, homophily, path, title=title)
+    return draw_latent(latent, layer.metric, data.y, homophily, path, title=title)
 
 
 def _inferred(job: Job, name: str, runs: list[Inferred]) -> Outcome:

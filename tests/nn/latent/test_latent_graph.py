@@ -299,5 +299,5 @@ def test_recall_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     latent = latent_of(approximate_above=30).eval()
     out = latent(features(40))
     assert out.recall == 1.0
-    assert torch.equal(out.graph.edge_index[0].view(40, 4), ops.nearest_neighbors(out.embedding, 4).index)
+    assert torch.equal(out.graph.edge_index[0].view(40, 4), ops.nearest_neighbors(out.embedding, 4).indices)
     assert latent(features(20)).recall is None
