@@ -165,7 +165,7 @@ def _choose(points: Tensor, sets: PointSets) -> str:
 def _native(points: Tensor, sets: PointSets, k: int, loop: bool) -> tuple[Tensor, Tensor]:
     reason = native.nearest_why_not() if points.device.type == "cpu" else f"it runs on the CPU, not {points.device}"
     if reason:
-        raise ValueError(f"method 'native' is not available: {reason}; use method='blocked'")
+        raise ValueError(f"method 'native' is not available: {reason}; use method='matmul'")
     rows = torch.arange(points.size(0))
     return native.nearest(points.t().contiguous(), rows, sets.begin, sets.end, k, loop)
 
