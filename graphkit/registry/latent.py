@@ -49,6 +49,7 @@ for _variant, _encoder, _metric, _options in (
         lacks={**_LACKS, "lazy": "its encoder is built before it"},
         call=_neighbor_sum,
         in_channels=8,
+        copies=32,
     )
 
 
@@ -69,4 +70,5 @@ register(
     },
     call=_logits,
     in_channels=8,
+    copies=32,
 )

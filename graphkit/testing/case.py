@@ -74,6 +74,8 @@ class Case:
         outputs: Geometric kind of each output tensor, in order.
         sequence: ``sequence(layer, snapshots)`` gives one output per snapshot, for the claim ``causality``; a layer
             with an argument ``state`` needs none.
+        copies: How many copies of the data, side by side, are enough work for several threads
+            (``eval_deterministic``); fewer for layers whose cost grows with the square of the nodes.
         seed: Seeds parameters and inputs.
 
     Raises:
@@ -101,6 +103,7 @@ class Case:
         inputs: Mapping[str, str] | None = None,
         outputs: str | tuple[str, ...] = "scalar",
         sequence: Callable[[nn.Module, Sequence[Data]], Sequence[Any]] | None = None,
+        copies: int = 256,
         seed: int = 0,
     ) -> None:
         if not callable(layer):
@@ -115,6 +118,7 @@ class Case:
         self.sparse_input = sparse_input
         self.seed = seed
         self.sequence = sequence
+        self.copies = copies
         self.inputs = dict(inputs or {})
         self.outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         built = self._build(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -149,6 +150,8 @@ def gradient_equivariance(case: Case) -> None:
     def known(module: nn.Module, data: Data) -> list[Tensor]:
         return [g for g in gradients(module, data) if g is not None]
 
+    measured = cache(lambda: amplification(case, known))
+
     leaves = list(_leaves(case.data)[1])
     expected = gradients(module, case.data)
     got = gradients(module, relabel_nodes(case.data, label), moved_weights)
@@ -164,7 +167,7 @@ def gradient_equivariance(case: Case) -> None:
             a,
             b[label] if per_node else b,
             element="node" if per_node else "edge" if name in leaves else f"'{name}' row",
-            conditioning=lambda: amplification(case, known),
+            conditioning=measured,
             context=f"in the gradient to '{name}' after relabelling",
         )
 

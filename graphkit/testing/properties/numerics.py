@@ -15,9 +15,6 @@ from graphkit.testing.properties.base import register
 from graphkit.testing.report import BrokenClaim
 from graphkit.testing.transforms import cast_floats, join, one_graph
 
-COPIES = 256
-"""Disjoint copies of the graph that make enough work for several threads."""
-
 
 def _in_dtype(case: Case, claim: str, dtype: torch.dtype) -> None:
     """With parameters and inputs rounded to a dtype: output in it, near float64's of the same values."""
@@ -71,18 +68,18 @@ def bfloat16(case: Case) -> None:
 def eval_deterministic(case: Case) -> None:
     """Random numbers are not fixed between the two calls: an evaluation must not draw any."""
     module = case.module()
-    data = one_graph(join([case.data] * COPIES)) if not case.sorted_only else case.data
     before = torch.get_num_threads()
-    results = []
-    try:
-        for number, threads in enumerate((1, 1, 2)):
-            torch.set_num_threads(threads)
-            with torch.no_grad():
-                results.append(case.run(module, data, seed=case.seed + number))
-    finally:
-        torch.set_num_threads(before)
-    for other, context in ((results[1], "in a second call"), (results[2], "on two threads")):
-        for level, a, b in zip(case.levels, results[0], other, strict=True):
+    many = case.data if case.sorted_only else one_graph(join([case.data] * case.copies))
+    for data, threads, context in ((case.data, 1, "in a second call"), (many, 2, "on two threads")):
+        results = []
+        try:
+            for number in (0, 1):
+                torch.set_num_threads(threads if number else 1)
+                with torch.no_grad():
+                    results.append(case.run(module, data, seed=case.seed + number))
+        finally:
+            torch.set_num_threads(before)
+        for level, a, b in zip(case.levels, *results, strict=True):
             require_equal("eval_deterministic", a, b, element=level, tolerance=0.0, context=context)
 
 
