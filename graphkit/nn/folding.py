@@ -30,7 +30,7 @@ class FoldedArguments:
         wants: names of arguments that the module takes.
 
     Raises:
-        ValueError: if a sparse adjacency matrix is among them.
+        ValueError: if a sparse adjacency matrix is among them, or edges of several kinds, or the batch is not sorted.
     """
 
     def __init__(self, values: Mapping[str, Any], batch: Tensor, num_graphs: int, wants: frozenset[str]) -> None:
@@ -40,6 +40,12 @@ class FoldedArguments:
         self.levels: dict[str, str] = {}
         edges = [plain_edges(value) for name, value in values.items() if _is_edges(name, value)]
         self.num_edges = edges[0].size(1) if edges else None
+        if bool((batch.diff() < 0).any()):
+            raise ValueError("'batch' must ascend: the nodes of a graph stand together")
+        if any(ends.size(1) != self.num_edges for ends in edges):
+            raise ValueError(
+                f"one set of edges can be copied, got index tensors of {[e.size(1) for e in edges]} columns"
+            )
         self.edge_graph = batch[edges[0][0]] if edges else batch.new_zeros(0)
         for name, value in values.items():
             if name in ("batch", "ptr"):

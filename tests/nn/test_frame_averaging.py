@@ -269,6 +269,11 @@ def test_bad_calls() -> None:
         FrameAveraging(Probe(3, "scalar"), output=("scalar", "vector"))(pos, single(pos))
     with pytest.raises(TypeError, match="takes 3 positional arguments, got 4"):
         FrameAveraging(Probe(3, "scalar"))(pos, single(pos), pos, pos)
+    with pytest.raises(ValueError, match="'batch' must ascend"):
+        FrameAveraging(Probe(3, "scalar"))(pos, torch.tensor([0, 1, 0, 1, 0, 1]))
+    twice = {"edge_index": torch.zeros(2, 3).long(), "other_index": torch.zeros(2, 2).long()}
+    with pytest.raises(ValueError, match=r"one set of edges can be copied, got .* \[3, 2\] columns"):
+        FrameAveraging(GCNConv(3, 3), inputs={"x": "position"})(x=pos, **twice)
     sparse = torch.eye(6).to_sparse()
     with pytest.raises(ValueError, match="'adj_t' is a sparse adjacency matrix"):
         FrameAveraging(GCNConv(3, 3), inputs={"x": "position"})(
