@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_CHUNK = 2**22
+_CHUNK = 2**20
 """Most scores held at once."""
 
 
@@ -211,7 +211,7 @@ def _at_least(threshold: Tensor, score: Tensor, weight: Tensor | None = None) ->
         if bool(scale.isfinite()):
 
             def cell(values: Tensor) -> Tensor:
-                return ((values - low) * scale).clamp_(-1, _CELLS - 2).add_(1).int()
+                return (values - low).mul_(scale).clamp_(-1, _CELLS - 2).add_(1).int()
 
             cells, marks = cell(score), cell(threshold)
             shared = torch.zeros(_CELLS, dtype=torch.bool, device=score.device)
