@@ -29,6 +29,7 @@ class GraphRecipe:
 
     Args:
         given: whether the set has a graph of its own.
+        noise_scale: of the noise in training, for all latent graphs: on Cora 0 and on digits 1 validated best.
         dropout: of the convolutions.
         lr: learning rate.
         weight_decay: L2 penalty.
@@ -37,6 +38,7 @@ class GraphRecipe:
     """
 
     given: bool
+    noise_scale: float = 1.0
     dropout: float = 0.5
     lr: float = 1e-2
     weight_decay: float = 5e-4
@@ -45,7 +47,7 @@ class GraphRecipe:
 
 
 RECIPES: Mapping[str, GraphRecipe] = {
-    "cora": GraphRecipe(given=True),
+    "cora": GraphRecipe(given=True, noise_scale=0.0),
     "digits": GraphRecipe(given=False, dropout=0.2),
     "wine": GraphRecipe(given=False, dropout=0.2),
     "breast-cancer": GraphRecipe(given=False, dropout=0.2),
@@ -132,7 +134,7 @@ def prepare(name: str, dataset: str, data: Data) -> tuple[LatentGraphNetwork, Da
             _LATENT[name],
             encoder="gcn" if RECIPES[dataset].given else "mlp",
             temperature=0.0,
-            noise="none",  # of 1, 0.2 and none the last two were best on Cora's validation nodes, and alike
+            noise_scale=RECIPES[dataset].noise_scale,
             reward=GraphReward(data.num_nodes),
             **options,
         )
