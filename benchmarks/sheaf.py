@@ -1,54 +1,24 @@
-"""The sheaf tables: one operator call, one training step, construction, and growth with the number of edges."""
+"""The sheaf tables: one operator call, construction and growth with the number of edges; steps: ``sheaf_steps``."""
 
 from __future__ import annotations
 
-import copy
-import itertools
-import multiprocessing
-import os
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.harness import Measurement, copy_bandwidth, interleave, peak_memory, saved_bytes
-from benchmarks.sheaf_peers import CachedCSR, Published, dictionary_pairs, gather_bmm
+from benchmarks.harness import copy_bandwidth, interleave, peak_memory, saved_bytes
+from benchmarks.sheaf_peers import CachedCSR, dictionary_pairs, gather_bmm
+from benchmarks.sheaf_steps import apart, fresh, large_step_rows, make_graph, step_rows
 from graphkit import Graph, ops
 from graphkit.models import NeuralSheafDiffusion
 from graphkit.nn.sheaf import symmetric
 
 KINDS = ("diagonal", "bundle", "general")
-
-
-def make_graph(num_nodes: int, num_edges: int) -> Graph:
-    """A simple random graph with ``num_edges`` directed edges, both directions, sorted by source."""
-    generator = torch.Generator().manual_seed(0)
-    keys = torch.empty(0, dtype=torch.long)
-    while keys.numel() < num_edges // 2:
-        u, v = torch.randint(0, num_nodes, (2, num_edges), generator=generator)
-        drawn = (torch.minimum(u, v) * num_nodes + torch.maximum(u, v))[u != v]
-        keys = torch.unique(torch.cat([keys, drawn]))
-    keys = keys[torch.randperm(keys.numel(), generator=generator)[: num_edges // 2]]
-    u, v = keys // num_nodes, keys % num_nodes
-    row, col = torch.cat([u, v]), torch.cat([v, u])
-    order = torch.argsort(row * num_nodes + col)
-    return Graph.from_edge_index(torch.stack([row[order], col[order]]), num_nodes)
-
-
-def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """In a process of its own that gives freed memory back, so that one contender's memory is not another's."""
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
-    try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(function, *arguments).result()
-    finally:
-        del os.environ["MALLOC_MMAP_THRESHOLD_"]
+GATHER_BYTES = 4e9  # of tensors of edges times stalks: with more, gathering is left out
 
 
 # One operator call ----------------------------------------------------------------------------------------------
@@ -78,113 +48,74 @@ def _call(run: Callable[..., Tensor], leaves: list) -> Callable[[], object]:
     return lambda: torch.autograd.grad(run(x, maps), [x, maps], grad)
 
 
+GATHER = "gather + bmm + index_add"
+
+
 def _operator_times(
     kind: str, d: int, width: int, nodes: int, edges: int, rounds: int, threads: int
-) -> dict[str, Measurement]:
+) -> dict[str, tuple[float, float]]:
+    """Seconds, and how many times those of graphkit in the same rounds."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
     runs, leaves = _operator(kind, d, width, nodes, edges)
+    if 12 * edges * d * width * 4 > GATHER_BYTES:
+        del runs[GATHER]
     ours = torch.autograd.grad(runs["graphkit"](*leaves[:2]), leaves[0], leaves[2])[0]
     for name, run in runs.items():  # the same operator, or there is nothing to compare
         other = torch.autograd.grad(run(*leaves[:2]), leaves[0], leaves[2])[0]
         if not torch.allclose(ours, other, rtol=1e-3, atol=1e-2):
             raise AssertionError(f"{name} computes something else for {kind} maps, d = {d}")
-    return interleave({name: _call(run, leaves) for name, run in runs.items()}, rounds)
+    steps = {name: _call(run, leaves) for name, run in runs.items()}
+    result: dict[str, tuple[float, float]] = {}
+    for slow in (True, False):  # the slow one takes a tenth of the rounds, and its neighbours with it
+        some = {name: step for name, step in steps.items() if slow or name != GATHER}
+        if slow and GATHER not in steps:
+            continue
+        measured = interleave(some, 1 if slow else rounds)
+        base = measured["graphkit"].seconds
+        result |= {name: (m.seconds, m.seconds / base) for name, m in measured.items()}
+    return result
 
 
-def _operator_memory(name: str, *case: Any) -> tuple[int | None, int]:
+def _operator_memory(kind: str, d: int, width: int, nodes: int, edges: int) -> dict[str, tuple[int | None, int]]:
+    """Rise of the peak, and what is kept for backward."""
     warnings.simplefilter("ignore")
-    runs, leaves = _operator(*case)
-    step = _call(runs[name], leaves)
-    step()
-    peak = peak_memory(step)
-    return peak, saved_bytes(lambda: runs[name](*leaves[:2]), leaves[:2])
+    runs, leaves = _operator(kind, d, width, nodes, edges)
+    result = {}
+    for name, run in runs.items():
+        step = _call(run, leaves)
+        step()
+        result[name] = (peak_memory(step), saved_bytes(partial(run, *leaves[:2]), leaves[:2]))
+    return result
+
+
+def operator_cases(kinds: list[str], stalks: list[int]) -> list[tuple[str, int, int]]:
+    """(kind, stalk dimension, channels): all dimensions with few channels, some with more."""
+    cases = [(kind, d, 20) for kind in kinds for d in stalks] + [
+        (kind, d, 64) for kind in kinds for d in stalks if d in (1, 3)
+    ]
+    return [case for case in cases if case[:2] != ("bundle", 1)]  # an orthogonal 1 x 1 matrix is a sign
 
 
 def operator_rows(nodes: int, edges: int, rounds: int, threads: int, kinds: list[str], stalks: list[int]) -> list[str]:
-    """One line per kind of maps, width and stalk dimension."""
+    """One line per kind of maps, width, stalk dimension and contender; memory of d = 3."""
     bandwidth = copy_bandwidth()
     lines = []
-    for kind, width, d in itertools.product(kinds, (20, 64), stalks):
-        if kind == "bundle" and d == 1:
-            continue  # an orthogonal 1 x 1 matrix is a sign
+    for kind, d, width in operator_cases(kinds, stalks):
         case = (kind, d, width, nodes, edges)
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            times = pool.submit(_operator_times, *case, rounds, threads).result()
-        ours = times["graphkit"].seconds
+        times = fresh(_operator_times, *case, rounds, threads)
+        memory = apart(_operator_memory, *case) if d == 3 and width == 20 else {}
         entries = d if kind == "diagonal" else d * d
         # x, the output's gradient and the maps read by both passes; output and gradients written; 4 indices per edge.
         floor = 4 * (6 * nodes * d * width + 3 * edges * entries + 2 * 4 * edges) / bandwidth
-        for name, measured in times.items():
-            peak, saved = _apart(_operator_memory, name, *case)
+        for name in ("graphkit", "cached CSR", GATHER):
+            if name not in times:
+                lines.append(f"| {kind} | {width} | {d} | {name} | not run: its tensors would take too much memory |")
+                continue
+            (seconds, ratio), (peak, saved) = times[name], memory.get(name, (None, None))
             lines.append(
-                f"| {kind} | {width} | {d} | {name} | {measured.seconds * 1e3:.1f} | {measured.seconds / ours:.1f} | "
-                f"{measured.seconds / floor:.1f} | {'' if peak is None else f'{peak / 2**20:.0f}'} | "
-                f"{saved / 2**20:.0f} |"
-            )
-            print(lines[-1], flush=True)
-    return lines
-
-
-# One training step ----------------------------------------------------------------------------------------------
-
-
-def _step(kind: str, nodes: int, edges: int) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Callable[[], None]]]:
-    """The loss, and a step, of each contender."""
-    graph = make_graph(nodes, edges)
-    torch.manual_seed(0)
-    x, y = torch.randn(nodes, 64), torch.randint(5, (nodes,))
-    ours = NeuralSheafDiffusion(64, 20, 4, 5, stalk_dim=3, maps=kind)  # type: ignore[arg-type]
-    theirs = Published(copy.deepcopy(ours), graph)
-    losses: dict[str, Callable[[], Tensor]] = {
-        "graphkit": lambda: F.cross_entropy(ours(x, graph), y),
-        "published form": lambda: F.cross_entropy(theirs(x), y),
-    }
-    steps = {}
-    for name, model in (("graphkit", ours), ("published form", theirs)):
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)  # the fastest, for both
-
-        def step(name: str = name, optimizer: torch.optim.Optimizer = optimizer) -> None:
-            optimizer.zero_grad(set_to_none=True)
-            losses[name]().backward()
-            optimizer.step()
-
-        steps[name] = step
-    return losses, steps
-
-
-def _step_times(kind: str, nodes: int, edges: int, rounds: int, threads: int) -> dict[str, Measurement]:
-    torch.set_num_threads(threads)
-    losses, steps = _step(kind, nodes, edges)
-    a, b = (loss().item() for loss in losses.values())
-    if abs(a - b) > (1e-3 if kind == "general" else 1e-5):  # of general maps, the published form perturbs
-        raise AssertionError(f"the losses differ: {a} and {b}")
-    return interleave(steps, rounds)
-
-
-def _step_memory(name: str, kind: str, nodes: int, edges: int) -> tuple[int | None, int]:
-    losses, steps = _step(kind, nodes, edges)
-    for _ in range(2):
-        steps[name]()
-    return peak_memory(steps[name]), saved_bytes(losses[name], [])
-
-
-def step_rows(rounds: int, threads: int, kinds: list[str]) -> list[str]:
-    """One line per kind of maps, size and contender."""
-    lines = []
-    for (nodes, edges), kind in itertools.product(((183, 558), (10_000, 100_000), (10_000, 200_000)), kinds):
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            many = rounds if nodes > 1000 else 20 * rounds
-            times = pool.submit(_step_times, kind, nodes, edges, many, threads).result()
-        memory = {name: _apart(_step_memory, name, kind, nodes, edges) for name in times}
-        ours, (least, _) = times["graphkit"].seconds, memory["graphkit"]
-        for name, measured in times.items():
-            peak, saved = memory[name]
-            shown = "" if peak is None else f"{peak / 2**20:.1f}"
-            factor = "" if peak is None or not least else f"{peak / least:.1f}"
-            lines.append(
-                f"| {nodes:,} | {edges:,} | {kind} | {name} | {measured.seconds * 1e3:.1f} | "
-                f"{measured.seconds / ours:.1f} | {shown} | {factor} | {saved / 2**20:.1f} |"
+                f"| {kind} | {width} | {d} | {name} | {seconds * 1e3:.1f} | {ratio:.1f} | {seconds / floor:.1f} | "
+                f"{'' if peak is None else f'{peak / 2**20:.0f}'} | {'' if saved is None else f'{saved / 2**20:.0f}'} |"
             )
             print(lines[-1], flush=True)
     return lines
@@ -240,19 +171,20 @@ def growth_rows(rounds: int, nodes: int, edges: int) -> list[str]:
 def sheaf_table(
     nodes: int, edges: int, rounds: int, threads: int, kinds: list[str] | None = None, stalks: list[int] | None = None
 ) -> list[str]:
-    """Markdown lines of the four tables."""
-    kinds = kinds or list(KINDS)
+    """Markdown lines of the tables."""
+    kinds, stalks = kinds or list(KINDS), stalks or [1, 2, 3, 4, 5]
     return [
         f"### One call of the Laplacian, forward and backward, {threads} threads",
         "",
         f"N = {nodes:,}, E = {edges:,} directed edges, float32, gradients to x and the maps, medians of {rounds} "
-        "interleaved rounds. `x ours`: time over graphkit's; `/ floor`: over the time to copy what must be read and "
-        "written; `peak`: rise of resident memory in a call, `saved`: what autograd keeps besides x and the maps "
-        "(index arrays included). Bundle: with an edge weight; the CSR form then knows that the degree is a number.",
+        "interleaved rounds (gather: one). `x ours`: time over graphkit's; `/ floor`: over the time to copy what must "
+        "be read and written; `peak`: rise of resident memory in a call, `saved`: what autograd keeps besides x and "
+        "the maps (index arrays included). Bundle: with an edge weight; the CSR form then knows that the degree is a "
+        "number.",
         "",
         "| maps | channels | d | contender | ms | x ours | / floor | peak MB | saved MB |",
         "|" + "---|" * 9,
-        *operator_rows(nodes, edges, rounds, threads, kinds, stalks or [1, 2, 3, 4, 5]),
+        *operator_rows(nodes, edges, rounds, threads, kinds, stalks),
         "",
         f"### One training step of neural sheaf diffusion, {threads} threads",
         "",
@@ -263,6 +195,14 @@ def sheaf_table(
         "| nodes | directed edges | maps | contender | ms | x ours | peak MB | x ours | saved MB |",
         "|" + "---|" * 9,
         *step_rows(rounds, threads, kinds),
+        "",
+        f"### The same step, {nodes:,} nodes, {edges:,} directed edges, {threads} threads",
+        "",
+        "Every contender in a process of its own; one whose step takes more than 2 seconds makes one step.",
+        "",
+        "| maps | d | graphkit ms | peak MB | published form ms | x ours | peak MB | x ours |",
+        "|" + "---|" * 8,
+        *large_step_rows(nodes, edges, rounds, threads, kinds, stalks),
         "",
         "### Construction, 10,000 nodes, 100,000 directed edges",
         "",

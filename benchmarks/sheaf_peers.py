@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from graphkit import Graph
 from graphkit.models import NeuralSheafDiffusion
-from graphkit.nn.sheaf import orthogonal_matrix
+from graphkit.ops.sheaf_layer import plain_householder
 
 
 def gather_bmm(graph: Graph, x: Tensor, maps: Tensor, weight: Tensor | None) -> Tensor:
@@ -183,7 +183,7 @@ class Published(nn.Module):
             off = scale[u] * off * scale[v]
             return torch.cat([off.flatten(), off.flatten(), (scale * degree * scale).flatten()])
         if self.kind == "bundle":
-            maps = orthogonal_matrix(theta, self.d, conv.maps.orthogonal)
+            maps = plain_householder(theta, self.d)
             learner = torch.cat([h.index_select(0, self.row), h.index_select(0, self.col)], 1)
             one_way = F.linear(learner, conv.maps.weight_learner.weight).sigmoid()
             weight = one_way * one_way.index_select(0, self.graph.reverse)

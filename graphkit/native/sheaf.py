@@ -33,10 +33,13 @@ MAX_STALK = 5
 _pack = struct.Struct("=9q11Q").pack
 _LAPLACIAN, _LAPLACIAN_BACKWARD, _DEGREE, _DEGREE_BACKWARD, _BLOCK_APPLY, _BLOCK_OUTER, _ROOT, _ROOT_BACKWARD = range(8)
 
+Form = tuple[Tensor, Tensor, Tensor, Tensor]
+"""``ptr, index, perm, pair`` of a graph."""
 
-def _run(
+
+def run(
     op: int,
-    form: tuple[Tensor, Tensor, Tensor, Tensor] | None,
+    form: Form | None,
     maps: Tensor,
     weight: Tensor | None,
     results: tuple[Tensor | None, ...],
@@ -46,8 +49,10 @@ def _run(
     channels: int = 1,
     x: Tensor | None = None,
     grad: Tensor | None = None,
-    transpose: bool = False,
+    mode: int = 0,
+    edges: int | None = None,
 ) -> None:
+    """Call operator ``op`` of ``src/sheaf.h`` with a graph's form, or none, and what it reads and writes."""
     ptr, index, perm, pair = form or (None, None, None, None)
     first, second, third = (*results, None, None)[:3]
     addresses = (ptr, index, perm, pair, maps, weight, x, grad, first, second, third)
@@ -56,11 +61,11 @@ def _run(
         ptr is not None and ptr.dtype is torch.int64,
         torch.get_num_threads(),
         nodes,
-        0 if index is None else index.shape[0],
+        (0 if index is None else index.shape[0]) if edges is None else edges,
         stalk,
         channels,
         form is not None and maps.dim() == 2,
-        transpose,
+        mode,
         *(0 if t is None else t.data_ptr() for t in addresses),
     )
     if library.load().graphkit_sheaf(op, arguments):
@@ -81,7 +86,7 @@ def sheaf_laplacian(
     nodes, stalk, channels = x.shape
     if out.numel():
         form = (ptr, index, perm, pair)
-        _run(_LAPLACIAN, form, maps, weight, (out,), nodes=nodes, stalk=stalk, channels=channels, x=x)
+        run(_LAPLACIAN, form, maps, weight, (out,), nodes=nodes, stalk=stalk, channels=channels, x=x)
     return out.to(dtype)
 
 
@@ -106,7 +111,7 @@ def sheaf_laplacian_backward(
     empty = torch.empty_like if x.numel() else torch.zeros_like
     gx, gmaps, gweight = empty(x), empty(maps), None if weight is None else empty(weight)
     if x.numel():
-        _run(
+        run(
             _LAPLACIAN_BACKWARD, (ptr, index, perm, pair), maps, weight, (gx, gmaps, gweight),
             nodes=nodes, stalk=stalk, channels=channels, x=x, grad=grad,
         )  # fmt: skip
@@ -118,7 +123,7 @@ def sheaf_degree(ptr: Tensor, index: Tensor, perm: Tensor, pair: Tensor, maps: T
     maps, weight = _wide(maps), None if weight is None else _wide(weight)
     nodes, stalk = ptr.shape[0] - 1, maps.shape[1]
     out = maps.new_empty((nodes, *maps.shape[1:]))
-    _run(_DEGREE, (ptr, index, perm, pair), maps, weight, (out,), nodes=nodes, stalk=stalk)
+    run(_DEGREE, (ptr, index, perm, pair), maps, weight, (out,), nodes=nodes, stalk=stalk)
     return out
 
 
@@ -130,7 +135,7 @@ def sheaf_degree_backward(
     maps, weight = _wide(maps), None if weight is None else _wide(weight)
     gmaps, gweight = torch.empty_like(maps), None if weight is None else torch.empty_like(weight)
     form, results = (ptr, index, perm, pair), (gmaps, gweight)
-    _run(_DEGREE_BACKWARD, form, maps, weight, results, nodes=ptr.shape[0] - 1, stalk=maps.shape[1], grad=grad)
+    run(_DEGREE_BACKWARD, form, maps, weight, results, nodes=ptr.shape[0] - 1, stalk=maps.shape[1], grad=grad)
     return gmaps.to(dtype), None if gweight is None else gweight.to(dtype)
 
 
@@ -139,9 +144,9 @@ def block_apply(blocks: Tensor, x: Tensor, transpose: bool) -> Tensor:
     out = torch.empty_like(x)
     nodes, stalk, channels = x.shape
     if out.numel():
-        _run(
+        run(
             _BLOCK_APPLY, None, blocks, None, (out,), nodes=nodes, stalk=stalk, channels=channels, x=x,
-            transpose=transpose,
+            mode=int(transpose),
         )  # fmt: skip
     return out
 
@@ -152,7 +157,7 @@ def block_outer(a: Tensor, b: Tensor) -> Tensor:
     if channels == 0:
         return a.new_zeros((nodes, stalk, stalk))
     out = a.new_empty((nodes, stalk, stalk))
-    _run(_BLOCK_OUTER, None, a, None, (out,), nodes=nodes, stalk=stalk, channels=channels, x=b, grad=a)
+    run(_BLOCK_OUTER, None, a, None, (out,), nodes=nodes, stalk=stalk, channels=channels, x=b, grad=a)
     return out
 
 
@@ -160,12 +165,12 @@ def block_inverse_sqrt(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The (pseudo-)inverse square root, eigenvectors and roots of the eigenvalues, by Jacobi's method."""
     nodes, stalk, _ = blocks.shape
     out, vectors, roots = torch.empty_like(blocks), torch.empty_like(blocks), blocks.new_empty((nodes, stalk))
-    _run(_ROOT, None, blocks, None, (out, vectors, roots), nodes=nodes, stalk=stalk)
+    run(_ROOT, None, blocks, None, (out, vectors, roots), nodes=nodes, stalk=stalk)
     return out, vectors, roots
 
 
 def block_inverse_sqrt_backward(grad: Tensor, vectors: Tensor, roots: Tensor) -> Tensor:
     """The gradient of :func:`block_inverse_sqrt` to ``blocks``, symmetric."""
     out = torch.empty_like(grad)
-    _run(_ROOT_BACKWARD, None, vectors, roots, (out,), nodes=grad.shape[0], stalk=grad.shape[1], grad=grad)
+    run(_ROOT_BACKWARD, None, vectors, roots, (out,), nodes=grad.shape[0], stalk=grad.shape[1], grad=grad)
     return out

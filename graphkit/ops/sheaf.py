@@ -97,9 +97,10 @@ def sheaf_laplacian(
     x = check_features(x, graph.num_src, "x", "node", graph.device)
     d = maps.size(1)
     if x.dim() < 2 or x.size(1) != d:
+        divides = x.dim() != 2 or x.size(1) % d == 0
         raise ValueError(
             f"'x' must have shape [N, d, *features] with the stalk dimension d of 'maps', {d} (got {list(x.shape)}); "
-            f"reshape it, e.g. x.view(N, {d}, -1)"
+            + (f"reshape it, e.g. x.view(N, {d}, -1)" if divides else f"{d} does not divide its {x.size(1)} channels")
         )
     if normalizer is None:
         normalizer = _normalizer(graph, maps, weight, normalized, augmented, orthogonal, unpaired, compat)
@@ -288,6 +289,11 @@ def _pairs(graph: Graph, unpaired: Unpaired) -> Tensor:
         with torch.inference_mode(False):
             known[strict] = kernels.sheaf_pairs(graph.reverse, graph.csr.perm, strict)
     return known[strict]
+
+
+def sheaf_form(graph: Graph, unpaired: Unpaired = "error") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``ptr, index, perm, pair`` that the kernels walk: the edges by source, and where each edge's reverse is."""
+    return *graph.csr, _pairs(graph, unpaired)
 
 
 def _laplacian(x: Tensor, graph: Graph, maps: Tensor, weight: OptTensor, unpaired: Unpaired) -> Tensor:

@@ -1,6 +1,7 @@
 // One small matrix per node: multiplying by it, and inverse square roots of symmetric ones.
 #include <cmath>
 
+#include "lanes.h"
 #include "sheaf_edges.h"
 
 namespace graphkit {
@@ -12,7 +13,7 @@ template <class R, int D> void apply(const SheafArgs& args) {
     const R* x = static_cast<const R*>(args.x);
     R* out = static_cast<R*>(args.result0);
     const int64_t channels = args.channels;
-    const bool transpose = args.transpose != 0;
+    const bool transpose = args.mode != 0;
     parallel_ranges(args.nodes, D * D * channels, args.threads, [&](int64_t begin, int64_t end) {
         for_each_tile<R>(channels, [&](const auto& tile) {
             constexpr int vectors = std::decay_t<decltype(tile)>::vectors;
@@ -63,28 +64,6 @@ template <class R> GK_INLINE Vec<R> square_root(Vec<R> x) {
 }
 template <class R> GK_INLINE Vec<R> magnitude(Vec<R> x) { return x < Vec<R>{} ? -x : x; }
 
-// As many blocks as there are lanes at a time: entry e of block first + lane in entries[e][lane].
-template <class R, int entries> struct Lanes {
-    int64_t first;
-    int count;
-    GK_INLINE void load(const R* from, Vec<R> (&to)[entries]) const {
-        for (int lane = 0; lane < kLanes<R>; ++lane)
-            for (int e = 0; e < entries; ++e) to[e][lane] = lane < count ? from[(first + lane) * entries + e] : R(0);
-    }
-    GK_INLINE void store(R* to, const Vec<R> (&from)[entries]) const {
-        for (int lane = 0; lane < count; ++lane)
-            for (int e = 0; e < entries; ++e) to[(first + lane) * entries + e] = from[e][lane];
-    }
-};
-
-template <class R, class Body> void for_lanes(const SheafArgs& args, int64_t work, const Body& body) {
-    constexpr int64_t lanes = kLanes<R>;
-    parallel_for((args.nodes + lanes - 1) / lanes, args.nodes * work, args.threads, [&](int64_t i) {
-        const int64_t left = args.nodes - i * lanes;
-        body(i * lanes, static_cast<int>(left < lanes ? left : lanes));
-    });
-}
-
 // Jacobi's rotations: a becomes diagonal, vectors its eigenvectors by column.  Quadratic convergence; a rotation of
 // an entry that is already negligible against its diagonal entries is the identity.
 template <class R, int D> GK_INLINE void diagonalise(Vec<R> (&a)[D * D], Vec<R> (&vectors)[D * D]) {
@@ -126,7 +105,7 @@ template <class R, int D> GK_INLINE void diagonalise(Vec<R> (&a)[D * D], Vec<R> 
 template <class R, int D> void roots(const SheafArgs& args) {
     const R* blocks = static_cast<const R*>(args.maps);
     const R cut = D * (sizeof(R) == 4 ? R(1.1920929e-7) : R(2.220446049250313e-16));
-    for_lanes<R>(args, 64 * D * D, [&](int64_t first, int count) {
+    for_lanes<R>(args.nodes, 64 * D * D, args.threads, [&](int64_t first, int count) {
         const Lanes<R, D * D> lanes{first, count};
         Vec<R> a[D * D], vectors[D * D], s[D * D] = {}, root[D], inverse[D];
         lanes.load(blocks, a);
@@ -156,7 +135,7 @@ template <class R, int D> void roots(const SheafArgs& args) {
 
 // dA = U (M * (U^T G U)) U^T with M_ij = -1 / (r_i r_j (r_i + r_j)); r_i^-3 where only r_i is not 0, 0 where both are.
 template <class R, int D> void roots_backward(const SheafArgs& args) {
-    for_lanes<R>(args, 8 * D * D * D, [&](int64_t first, int count) {
+    for_lanes<R>(args.nodes, 8 * D * D * D, args.threads, [&](int64_t first, int count) {
         const Lanes<R, D * D> lanes{first, count};
         Vec<R> u[D * D], g[D * D], root[D], half[D * D] = {}, inner[D * D] = {}, out[D * D] = {};
         lanes.load(static_cast<const R*>(args.maps), u);

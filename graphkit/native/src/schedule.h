@@ -139,10 +139,24 @@ GK_INLINE auto finish_edges(const Kernel& kernel, int64_t begin, int64_t end, co
 template <class Kernel, class Local>
 GK_INLINE void finish_edges(const Kernel&, int64_t, int64_t, const Local&, long) {}
 
+// The tiles of a kernel: as wide as any, or what its `tile_vectors` says, and then pairs too.
+template <class Kernel, class = void> struct TilesOf {
+    static constexpr int most = kTileVectors;
+    static constexpr bool pairs = false;
+};
+template <class Kernel> struct TilesOf<Kernel, std::enable_if_t<(Kernel::tile_vectors > 0)>> {
+    static constexpr int most = Kernel::tile_vectors;
+    static constexpr bool pairs = true;
+};
+template <class Kernel, class Body> GK_INLINE void for_each_tile_of(int64_t channels, const Body& body) {
+    using Tiles = TilesOf<Kernel>;
+    for_each_tile<typename Kernel::Real, Tiles::most, Tiles::pairs>(channels, body);
+}
+
 // One state per (piece, tile), stored as the widest tile's.
 template <class Kernel> struct alignas(64) StateSlot {
     using R = typename Kernel::Real;
-    unsigned char bytes[sizeof(typename Kernel::template State<Tile<R, kTileVectors, false>>)];
+    unsigned char bytes[sizeof(typename Kernel::template State<Tile<R, TilesOf<Kernel>::most, false>>)];
 };
 
 // Runs the kernel over all rows.  `sums` (if not null) receives [channels] sums of what finish added to
@@ -183,7 +197,7 @@ void run_rows(const Kernel& kernel, const Args& args, typename Kernel::Real* sum
             const int64_t begin = ptr[row], stop = ptr[row + 1];
             if (stop - begin > kTask) continue;
             local.edge_base = begin;
-            for_each_tile<R>(channels, [&](const auto& tile) GK_INLINE_LAMBDA {
+            for_each_tile_of<Kernel>(channels, [&](const auto& tile) GK_INLINE_LAMBDA {
                 if (!wants(kernel, tile, 0)) return;
                 typename Kernel::template State<std::decay_t<decltype(tile)>> state;
                 kernel.accumulate(state, tile, row, begin, stop, local);
@@ -200,7 +214,7 @@ void run_rows(const Kernel& kernel, const Args& args, typename Kernel::Real* sum
         const int64_t stop = begin + kTask < ptr[row + 1] ? begin + kTask : ptr[row + 1];
         Local<R> local{sums != nullptr ? partial.get() + (tasks + piece) * lanes : nullptr, edge_values, begin};
         int64_t slot = piece * tile_count;
-        for_each_tile<R>(channels, [&](const auto& tile) {
+        for_each_tile_of<Kernel>(channels, [&](const auto& tile) {
             using State = typename Kernel::template State<std::decay_t<decltype(tile)>>;
             State* state = new (&states[slot++]) State;
             if (!wants(kernel, tile, 0)) return;
@@ -221,7 +235,7 @@ void run_rows(const Kernel& kernel, const Args& args, typename Kernel::Real* sum
         const int64_t row = hubs[hub];
         Local<R> local{sums != nullptr ? partial.get() + (slots + hub) * lanes : nullptr, nullptr, ptr[row]};
         int64_t tile_number = 0;
-        for_each_tile<R>(channels, [&](const auto& tile) {
+        for_each_tile_of<Kernel>(channels, [&](const auto& tile) {
             using State = typename Kernel::template State<std::decay_t<decltype(tile)>>;
             const int64_t number = tile_number++;
             const auto slot = [&](int64_t piece) -> State& {

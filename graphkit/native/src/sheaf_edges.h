@@ -9,6 +9,11 @@ namespace GK_ISA {
 
 constexpr int kMaxStalk = 5;
 constexpr int64_t kMapPrefetch = 6;
+#if defined(__AVX512F__)
+constexpr int kSheafRegisters = 20;  // vectors of a tile's sums; the others hold what is added
+#else
+constexpr int kSheafRegisters = 8;
+#endif
 
 template <class R, int D, bool kDiagonal> struct Edges {
     Index index, perm, pair;
@@ -44,58 +49,31 @@ template <class R, int D, bool kDiagonal> struct Edges {
         const int64_t reverse = pair[k + kMapPrefetch];
         __builtin_prefetch(maps + perm[k + kMapPrefetch] * map_stride);
         __builtin_prefetch(maps + (reverse < 0 ? 0 : reverse) * map_stride);
+        if (weight != nullptr) __builtin_prefetch(weight + (reverse < 0 ? 0 : reverse));
     }
-    template <class Tile> GK_INLINE void prefetch(const Tile& tile, int v, int64_t k, const R* x) const {
-        if (v == 0) prefetch_map(k);
+    template <class Tile> GK_INLINE void prefetch(const Tile& tile, int64_t k, const R* x) const {
+        prefetch_map(k);
         if (k + kMapPrefetch >= count) return;
-        const R* row = x + index[k + kMapPrefetch] * node_stride + tile.at(v);
-        GK_UNROLL for (int i = 0; i < D; ++i) __builtin_prefetch(row + i * channels);
+        const R* row = x + index[k + kMapPrefetch] * node_stride;
+        GK_UNROLL for (int i = 0; i < D; ++i)
+            GK_UNROLL for (int v = 0; v < Tile::vectors; ++v) __builtin_prefetch(row + i * channels + tile.at(v));
     }
 
     // The rows of both tables of the node at the other end of an edge to come, if it is not the lesser one.
-    GK_INLINE void prefetch_nodes(int64_t k, int64_t row, const R* x, const R* grad) const {
-        if (k + kMapPrefetch >= count || index[k + kMapPrefetch] < row) return;
-        prefetch_map(k);
-        const int64_t at = index[k + kMapPrefetch] * node_stride;
+    GK_INLINE void prefetch_nodes(int64_t k, int64_t row, const R* x, const R* grad, R* gmaps) const {
+        const int64_t next = k + 2 * kMapPrefetch;
+        if (next >= count || index[next] < row) return;
+        const int64_t own = perm[next], reverse = pair[next] < 0 ? 0 : int64_t(pair[next]);
+        __builtin_prefetch(maps + own * map_stride);
+        __builtin_prefetch(maps + reverse * map_stride);
+        __builtin_prefetch(gmaps + own * map_stride, 1);
+        __builtin_prefetch(gmaps + reverse * map_stride, 1);
+        if (weight != nullptr) __builtin_prefetch(weight + reverse);
+        const int64_t at = index[next] * node_stride;
         const int64_t bytes = D * channels * int64_t(sizeof(R));
         for (int64_t line = 0; line < bytes; line += 64) {
             __builtin_prefetch(reinterpret_cast<const char*>(x + at) + line);
             __builtin_prefetch(reinterpret_cast<const char*>(grad + at) + line);
-        }
-    }
-
-    template <class Tile>
-    GK_INLINE void load(const Tile& tile, int v, const R* x, int64_t node, Vec<R> (&to)[D]) const {
-        GK_UNROLL for (int i = 0; i < D; ++i) to[i] = tile.load(x + node * node_stride + i * channels, v);
-    }
-    template <class Tile>
-    GK_INLINE void store(const Tile& tile, int v, R* x, int64_t node, const Vec<R> (&from)[D]) const {
-        GK_UNROLL for (int i = 0; i < D; ++i) tile.store(x + node * node_stride + i * channels, v, from[i]);
-    }
-
-    // y = F_u here - F_v there
-    GK_INLINE void coboundary(const R* own, const R* other, const Vec<R> (&here)[D], const Vec<R> (&there)[D],
-                              Vec<R> (&y)[D]) const {
-        if constexpr (kDiagonal) {
-            GK_UNROLL for (int i = 0; i < D; ++i) y[i] = own[i] * here[i] - other[i] * there[i];
-        } else {
-            GK_UNROLL for (int i = 0; i < D; ++i) {
-                Vec<R> u = own[i * D] * here[0], v = other[i * D] * there[0];
-                GK_UNROLL for (int j = 1; j < D; ++j) {
-                    u += own[i * D + j] * here[j];
-                    v += other[i * D + j] * there[j];
-                }
-                y[i] = u - v;
-            }
-        }
-    }
-    // sum += F_u^T y
-    GK_INLINE void add_transposed(const R* own, const Vec<R> (&y)[D], Vec<R> (&sum)[D]) const {
-        if constexpr (kDiagonal) {
-            GK_UNROLL for (int i = 0; i < D; ++i) sum[i] += own[i] * y[i];
-        } else {
-            GK_UNROLL for (int j = 0; j < D; ++j)
-                GK_UNROLL for (int i = 0; i < D; ++i) sum[j] += own[i * D + j] * y[i];
         }
     }
 };
@@ -110,6 +88,16 @@ inline Args row_args(const SheafArgs& args) {
     rows.channels = args.channels;
     rows.ptr = args.ptr;
     return rows;
+}
+
+// The row of a slot: the last whose first slot is not behind it.
+inline int64_t row_of_slot(const Index& ptr, int64_t rows, int64_t slot) {
+    int64_t low = 0, high = rows;
+    while (low + 1 < high) {
+        const int64_t middle = (low + high) / 2;
+        if (ptr[middle] <= slot) low = middle; else high = middle;
+    }
+    return low;
 }
 
 template <int entries> int64_t work_per_row(const SheafArgs& args) {

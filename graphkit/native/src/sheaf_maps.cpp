@@ -9,6 +9,7 @@
 //
 // Every edge is written by one task, so the split over threads changes no bit.
 #include "sheaf_edges.h"
+#include "small.h"
 
 namespace graphkit {
 namespace GK_ISA {
@@ -18,16 +19,7 @@ constexpr int64_t kSlots = 1024;  // of a task
 
 // Small matrices are kept by rows of quads, in registers: what is written number by number and read as a vector waits for
 // the store.
-template <class R> struct QuadOf;
-template <> struct QuadOf<float> {
-    typedef float type __attribute__((vector_size(16)));
-    typedef int32_t order __attribute__((vector_size(16)));
-};
-template <> struct QuadOf<double> {
-    typedef double type __attribute__((vector_size(32)));
-    typedef int64_t order __attribute__((vector_size(32)));
-};
-template <class R> using Quad = typename QuadOf<R>::type;
+template <class R> using Quad = SmallRow<R, 4>;
 constexpr int quads_for(int entries) { return (entries + 3) / 4; }
 
 // A vector folded to four lanes with the same sum.
@@ -45,7 +37,7 @@ template <class R> GK_INLINE void fold(const Vec<R>& vector, Quad<R>& sum) {
 
 // The sums of four quads, as one.
 template <class R> GK_INLINE void sum_four(const Quad<R>& a, const Quad<R>& b, const Quad<R>& c, const Quad<R>& d, Quad<R>& sum) {
-    using Order = typename QuadOf<R>::order;
+    using Order = typename SmallOf<R, 4>::order;
     const Order even = {0, 4, 1, 5}, odd = {2, 6, 3, 7}, low = {0, 1, 4, 5}, high = {2, 3, 6, 7};
     const Quad<R> ab = __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
     const Quad<R> cd = __builtin_shuffle(c, d, even) + __builtin_shuffle(c, d, odd);
@@ -58,46 +50,50 @@ template <class R, int D, bool kDiagonal> struct Matrix {
     Quad<R> quad[rows][width];
 };
 
-// body(tile) for every vector of channels, as a tile of its own.
-template <class R, class Body> GK_INLINE void for_each_vector(int64_t channels, const Body& body) {
+// Vector `v` of a row of channels, as a tile of its own.
+template <class R, bool narrow> GK_INLINE Tile<R, 1, narrow> vector_tile(int64_t v, int64_t channels) {
     constexpr int64_t lanes = kLanes<R>;
-    if (channels < lanes) {
-        const Tile<R, 1, true> tile{0, 0, 0, static_cast<int>(channels)};
-        body(tile);
-        return;
-    }
-    int64_t c = 0;
-    for (; c + lanes <= channels; c += lanes) body(Tile<R, 1, false>{1, c, c, 0});
-    if (c < channels) body(Tile<R, 1, false>{1, c, channels - lanes, 0});
+    if constexpr (narrow) return {0, 0, 0, static_cast<int>(channels)};
+    const int64_t start = v * lanes;
+    return {v, start, start + lanes <= channels ? start : channels - lanes, 0};
 }
 
-// P_ij = sum over the channels of a_i b_j + c_i d_j (diagonal: i = j), and its transpose.
-template <class R, int D, bool kDiagonal>
-GK_INLINE void products(const Edges<R, D, kDiagonal>& edges, const R* a, const R* b, const R* c, const R* d,
+// x and G of one node, zero where vectors overlap: kept while its edges are looked at.
+template <class R, int D> struct Here {
+    Buffer<Vec<R>> vectors;  // of vector v: D of x, D of G
+    int64_t node = -1;
+
+    explicit Here(int64_t channels) : vectors(2 * D * vector_count<R>(channels)) {}
+    template <bool narrow> GK_INLINE void load(const R* x, const R* grad, int64_t channels) {
+        for (int64_t v = 0; v < vector_count<R>(channels); ++v) {
+            const auto tile = vector_tile<R, narrow>(v, channels);
+            Vec<R>* to = vectors.get() + 2 * D * v;
+            GK_UNROLL for (int i = 0; i < D; ++i) {
+                to[i] = tile.fresh(0, tile.load(x + i * channels, 0));
+                to[D + i] = tile.fresh(0, tile.load(grad + i * channels, 0));
+            }
+        }
+    }
+};
+
+// P_ij = sum over the channels of x_i G'_j + G_i x'_j (diagonal: i = j), and its transpose; x' and G' are `here`.
+template <class R, int D, bool kDiagonal, bool narrow>
+GK_INLINE void products(int64_t channels, const R* x, const R* grad, const Here<R, D>& here,
                         Matrix<R, D, kDiagonal>& p, Matrix<R, D, kDiagonal>& transposed) {
     constexpr int rows = kDiagonal ? 1 : D, padded = 4 * quads_for(D);
     Vec<R> total[rows][D] = {};
-    const int64_t channels = edges.channels;
-    for_each_vector<R>(channels, [&](const auto& tile) GK_INLINE_LAMBDA {
-        if constexpr (kDiagonal) {
-            GK_UNROLL for (int i = 0; i < D; ++i) {
-                const int64_t at = i * channels;
-                total[0][i] += tile.fresh(0, tile.load(a + at, 0)) * tile.load(b + at, 0) +
-                               tile.fresh(0, tile.load(c + at, 0)) * tile.load(d + at, 0);
-            }
-        } else {
-            Vec<R> right[D], other[D];
-            GK_UNROLL for (int j = 0; j < D; ++j) {
-                right[j] = tile.load(b + j * channels, 0);
-                other[j] = tile.load(d + j * channels, 0);
-            }
-            GK_UNROLL for (int i = 0; i < D; ++i) {
-                const Vec<R> left = tile.fresh(0, tile.load(a + i * channels, 0));
-                const Vec<R> second = tile.fresh(0, tile.load(c + i * channels, 0));
-                GK_UNROLL for (int j = 0; j < D; ++j) total[i][j] += left * right[j] + second * other[j];
+    for (int64_t v = 0; v < vector_count<R>(channels); ++v) {
+        const auto tile = vector_tile<R, narrow>(v, channels);
+        const Vec<R>*x_here = here.vectors.get() + 2 * D * v, *g_here = x_here + D;
+        GK_UNROLL for (int i = 0; i < D; ++i) {
+            const Vec<R> left = tile.load(x + i * channels, 0), second = tile.load(grad + i * channels, 0);
+            if constexpr (kDiagonal) {
+                total[0][i] += left * g_here[i] + second * x_here[i];
+            } else {
+                GK_UNROLL for (int j = 0; j < D; ++j) total[i][j] += left * g_here[j] + second * x_here[j];
             }
         }
-    });
+    }
     Quad<R> folded[padded][padded] = {};
     for (int i = 0; i < rows; ++i)
         GK_UNROLL for (int j = 0; j < D; ++j) fold<R>(total[i][j], folded[i][j]);
@@ -115,37 +111,36 @@ template <class R, int D, bool kDiagonal>
 GK_INLINE R gradient(const R* map, const Matrix<R, D, kDiagonal>& q, const R* other, const Matrix<R, D, kDiagonal>& m,
                      R w, bool wanted, R* to) {
     R inner = 0;
-    for (int i = 0; i < Matrix<R, D, kDiagonal>::rows; ++i) {
-        Quad<R> row[quads_for(D)];
-        for (int part = 0; part < quads_for(D); ++part) {
-            if constexpr (kDiagonal) {
-                Quad<R> own = {}, there = {};
-                GK_UNROLL for (int j = 0; j < 4; ++j)
-                    if (4 * part + j < D) {
-                        own[j] = map[4 * part + j];
-                        there[j] = other[4 * part + j];
-                    }
-                row[part] = own * q.quad[0][part] - there * m.quad[0][part];
-            } else {
+    if constexpr (kDiagonal) {
+        GK_UNROLL for (int i = 0; i < D; ++i) {
+            const R value = map[i] * q.quad[0][i / 4][i % 4] - other[i] * m.quad[0][i / 4][i % 4];
+            inner += map[i] * value;
+            to[i] = w * value;
+        }
+        return inner;
+    } else {
+        for (int i = 0; i < D; ++i) {
+            Quad<R> row[quads_for(D)];
+            for (int part = 0; part < quads_for(D); ++part) {
                 row[part] = map[i * D] * q.quad[0][part] - other[i * D] * m.quad[0][part];
                 GK_UNROLL for (int l = 1; l < D; ++l) {
                     row[part] += map[i * D + l] * q.quad[l][part];
                     row[part] -= other[i * D + l] * m.quad[l][part];
                 }
             }
+            if (wanted)
+                GK_UNROLL for (int j = 0; j < D; ++j) inner += map[i * D + j] * row[j / 4][j % 4];
+            for (int part = 0; part < quads_for(D); ++part) {
+                constexpr int left = D % 4 == 0 ? 4 : D % 4;
+                row[part] *= w;
+                std::memcpy(to + i * D + 4 * part, &row[part], (part + 1 < quads_for(D) ? 4 : left) * sizeof(R));
+            }
         }
-        if (wanted)
-            GK_UNROLL for (int j = 0; j < D; ++j) inner += map[i * D + j] * row[j / 4][j % 4];
-        for (int part = 0; part < quads_for(D); ++part) {
-            constexpr int left = D % 4 == 0 ? 4 : D % 4;
-            row[part] *= w;
-            std::memcpy(to + i * D + 4 * part, &row[part], (part + 1 < quads_for(D) ? 4 : left) * sizeof(R));
-        }
+        return inner;
     }
-    return inner;
 }
 
-template <class R, int D, bool kDiagonal>
+template <class R, int D, bool kDiagonal, bool narrow>
 void map_gradient(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges, int64_t offset) {
     using Block = Matrix<R, D, kDiagonal>;
     constexpr int entries = kDiagonal ? D : D * D;
@@ -156,28 +151,26 @@ void map_gradient(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges, in
     R* gmaps = static_cast<R*>(args.result1) + offset;
     R* gweight = static_cast<R*>(args.result2);
 
+    advise_huge_pages(gmaps, args.edges * edges.map_stride * int64_t(sizeof(R)));
     Buffer<Block> table(args.nodes);
     parallel_ranges(args.nodes, entries * args.channels, args.threads, [&](int64_t begin, int64_t end) {
+        Here<R, D> here(args.channels);
         for (int64_t node = begin; node < end; ++node) {
-            const R *here = x + node * edges.node_stride, *g = grad + node * edges.node_stride;
+            const R *at = x + node * edges.node_stride, *g = grad + node * edges.node_stride;
             Block unused;
-            products<R, D, kDiagonal>(edges, here, g, g, here, table[node], unused);
+            here.template load<narrow>(at, g, args.channels);
+            products<R, D, kDiagonal, narrow>(args.channels, at, g, here, table[node], unused);
         }
     });
 
     const int64_t tasks = (args.edges + kSlots - 1) / kSlots;
     parallel_for(tasks, args.edges * args.channels, args.threads, [&](int64_t task) {
         const int64_t begin = task * kSlots, end = begin + kSlots < args.edges ? begin + kSlots : args.edges;
-        // The row of a slot: the last whose first slot is not behind it.
-        int64_t low = 0, high = args.nodes;
-        while (low + 1 < high) {
-            const int64_t middle = (low + high) / 2;
-            if (ptr[middle] <= begin) low = middle; else high = middle;
-        }
-        int64_t row = low;
+        Here<R, D> here(args.channels);
+        int64_t row = row_of_slot(ptr, args.nodes, begin);
         for (int64_t k = begin; k < end; ++k) {
             while (ptr[row + 1] <= k) ++row;
-            edges.prefetch_nodes(k, row, x, grad);
+            edges.prefetch_nodes(k, row, x, grad, gmaps);
             const int64_t edge = edges.perm[k], reverse = edges.pair[k];
             if (!edges.counts(k)) {
                 GK_UNROLL for (int i = 0; i < entries; ++i) gmaps[edge * edges.map_stride + i] = 0;
@@ -186,10 +179,13 @@ void map_gradient(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges, in
             }
             const int64_t node = edges.index[k];
             if (node < row) continue;  // the slot of the reverse writes both
-            const R *here = x + row * edges.node_stride, *there = x + node * edges.node_stride;
-            const R *g_here = grad + row * edges.node_stride, *g_there = grad + node * edges.node_stride;
+            if (here.node != row) {
+                here.template load<narrow>(x + row * edges.node_stride, grad + row * edges.node_stride, args.channels);
+                here.node = row;
+            }
+            const int64_t there = node * edges.node_stride;
             Block m, turned;
-            products<R, D, kDiagonal>(edges, there, g_here, g_there, here, m, turned);
+            products<R, D, kDiagonal, narrow>(args.channels, x + there, grad + there, here, m, turned);
             const R *own = edges.own(k), *other = edges.other(k);
             const R w = edges.weight_of(k);
             const bool wanted = gweight != nullptr;
@@ -210,7 +206,12 @@ void map_gradient(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges, in
 
 void sheaf_map_gradient(const SheafArgs& args) {
     for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
-        map_gradient(args, Edges<decltype(real), stalk(), diagonal()>(args, offset), offset);
+        using R = decltype(real);
+        const Edges<R, stalk(), diagonal()> edges(args, offset);
+        if (args.channels < kLanes<R>)
+            map_gradient<R, stalk(), diagonal(), true>(args, edges, offset);
+        else
+            map_gradient<R, stalk(), diagonal(), false>(args, edges, offset);
     });
 }
 

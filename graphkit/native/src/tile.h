@@ -72,7 +72,9 @@ template <class R> GK_INLINE int64_t lane_of_channel(int64_t c, int64_t channels
     return overlaps ? vector * kLanes<R> + c - (channels - kLanes<R>) : c;
 }
 
-template <class R, class Body> GK_INLINE void for_each_tile(int64_t channels, const Body& body) {
+// `most`: vectors of the widest tile; `pairs`: what that leaves goes by two where it can.
+template <class R, int most = kTileVectors, bool pairs = false, class Body>
+GK_INLINE void for_each_tile(int64_t channels, const Body& body) {
     constexpr int64_t lanes = kLanes<R>;
     if (channels < lanes) {
         body(Tile<R, 1, true>{0, 0, 0, static_cast<int>(channels)});
@@ -84,9 +86,11 @@ template <class R, class Body> GK_INLINE void for_each_tile(int64_t channels, co
         const int64_t start = (vector + vectors - 1) * lanes;
         return start + lanes <= channels ? start : channels - lanes;
     };
-    if constexpr (kTileVectors > 1)
-        for (; vector + kTileVectors <= count; vector += kTileVectors)
-            body(Tile<R, kTileVectors, false>{vector, vector * lanes, last(kTileVectors), 0});
+    if constexpr (most > 1)
+        for (; vector + most <= count; vector += most)
+            body(Tile<R, most, false>{vector, vector * lanes, last(most), 0});
+    if constexpr (pairs && most > 2)
+        for (; vector + 2 <= count; vector += 2) body(Tile<R, 2, false>{vector, vector * lanes, last(2), 0});
     for (; vector < count; ++vector) body(Tile<R, 1, false>{vector, vector * lanes, last(1), 0});
 }
 

@@ -175,5 +175,18 @@ template <class R> GK_INLINE void phi(Vec<R> x, Vec<R>& phi1, Vec<R>& phi2) {
     phi2 = magnitude < R(1) ? series : (far1 - R(1)) * inverse;
 }
 
+// e^x - 1, without cancellation near 0.
+template <class R> GK_INLINE Vec<R> expm1(Vec<R> x) {
+    const Vec<R> near = x + x * x * factorial_series<R, 2, (sizeof(R) == 4 ? 8 : 15)>(x);
+    const Vec<R> magnitude = x < Vec<R>{} ? -x : x;
+    return magnitude < R(0.5) ? near : exp<R>(x) - R(1);
+}
+
+template <class R> GK_INLINE Vec<R> tanh(Vec<R> x) {
+    const IntVec<R> negative = x < Vec<R>{};
+    const Vec<R> t = expm1<R>(R(2) * (negative ? x : -x)), value = -t / (t + R(2));
+    return negative ? -value : value;
+}
+
 }  // namespace GK_ISA
 }  // namespace graphkit

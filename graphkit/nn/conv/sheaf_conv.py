@@ -18,6 +18,7 @@ from graphkit.nn.conv.base import FusedMessagePassing
 from graphkit.nn.dropout import dropout
 from graphkit.nn.sheaf import Family, LearnerName, MakeLearner, Sheaf, make_maps, symmetric
 from graphkit.ops.blocks import block_apply
+from graphkit.ops.sheaf_layer import sheaf_scaled_maps, sheaf_update
 
 # Up to this width of stalks one product with the Kronecker product of both weights beats two of their own sizes, of
 # which that with the d x d weight is slow and copies.
@@ -39,7 +40,8 @@ class SheafConv(FusedMessagePassing):
     with :math:`S_u = (\sum_e F_{u \to e}^T F_{u \to e} + I)^{-1/2}`. A linear map before and one after give the layer
     the widths that are asked for; where ``in_channels`` is ``d * H``, and likewise ``out_channels``, features are
     read as stalks row by row, ``x.view(N, d, H)``, and there is no map. ``SheafConv(d * H, d * H, d)`` is the published
-    layer.
+    layer. So ``stalk_dim`` need not divide the widths here; where nothing is mapped before, it must, and it is an error
+    if it does not: :func:`graphkit.ops.sheaf_laplacian`, :class:`graphkit.models.SheafRecommender`.
 
     *Edges.* A sheaf lives on undirected edges. Each pair of columns ``(u, v)`` and ``(v, u)`` is one; copies pair up
     and count each; a column without its reverse is an undirected edge as if it had one (a compiled layer raises
@@ -198,10 +200,14 @@ class SheafConv(FusedMessagePassing):
         h, graph = self._stalks(x, edge_index)
         if sheaf is None:
             sheaf = self._learn(h, graph)
-        flow = self.diffuse(dropout(h, self.dropout, self.training), graph, sheaf)
-        if self.epsilon is not None:
-            flow = (1 + self.epsilon.tanh()) * h - flow
-        out = flow.flatten(1)
+        flow = self._flow(dropout(h, self.dropout, self.training), graph, sheaf)
+        if self.epsilon is None:
+            out = self.act(flow)
+        elif isinstance(self.act, nn.ELU) and self.act.alpha == 1.0:
+            out = sheaf_update(h, flow, 1 + self.epsilon.tanh().view(-1))
+        else:
+            out = (1 + self.epsilon.tanh()) * h - self.act(flow)
+        out = out.flatten(1)
         return out if self.lin_out is None else self.lin_out(out)
 
     def sheaf(self, x: Tensor, edge_index: Adj | Graph) -> Sheaf:
@@ -210,6 +216,9 @@ class SheafConv(FusedMessagePassing):
 
     def diffuse(self, h: Tensor, graph: Graph, sheaf: Sheaf) -> Tensor:
         r""":math:`\sigma(L_F (I \otimes W_1) H W_2^T)` of stalks ``[N, d, H]``, on a graph with all its reverses."""
+        return self.act(self._flow(h, graph, sheaf))
+
+    def _flow(self, h: Tensor, graph: Graph, sheaf: Sheaf) -> Tensor:
         h = self._mix(h)
         maps, fixed = sheaf.maps, self._fixed_maps(graph, sheaf.maps.dtype)
         apart = fixed is not None and (maps.dim() == 3 or sheaf.weight is not None or self._raw_fixed_rows())
@@ -219,7 +228,7 @@ class SheafConv(FusedMessagePassing):
         if fixed is not None and apart:
             normalized = False if self._raw_fixed_rows() else self.normalized
             learned = torch.cat([learned, self._laplacian(h[:, self.stalk_dim :], graph, Sheaf(fixed), normalized)], 1)
-        return self.act(learned)
+        return learned
 
     def _mix(self, h: Tensor) -> Tensor:
         r""":math:`(I \otimes W_1) H W_2^T` of stalks ``[N, d, H]``."""
@@ -262,17 +271,22 @@ class SheafConv(FusedMessagePassing):
         return self.compat is not None and self.normalized == "degree"
 
     def _laplacian(self, h: Tensor, graph: Graph, sheaf: Sheaf, normalized: bool | Literal["degree"]) -> Tensor:
-        normalizer = ops.sheaf_normalizer(
+        maps, normalizer = sheaf.maps, None
+        if normalized is True and maps.dim() == 2 and sheaf.weight is None:
+            maps = sheaf_scaled_maps(maps, graph)
+        else:
+            normalizer = self._normalizer(graph, sheaf, normalized)
+        # propagate_type: (x: Tensor, maps: Tensor, weight: OptTensor, normalizer: OptTensor, reverse: Tensor)
+        return self.propagate(graph, x=h, maps=maps, weight=sheaf.weight, normalizer=normalizer, reverse=graph.reverse)
+
+    def _normalizer(self, graph: Graph, sheaf: Sheaf, normalized: bool | Literal["degree"]) -> OptTensor:
+        return ops.sheaf_normalizer(
             graph,
             sheaf.maps,
             normalized=normalized,
             edge_weight=sheaf.weight,
             orthogonal=sheaf.orthogonal,
             compat=self.compat is not None,
-        )
-        # propagate_type: (x: Tensor, maps: Tensor, weight: OptTensor, normalizer: OptTensor, reverse: Tensor)
-        return self.propagate(
-            graph, x=h, maps=sheaf.maps, weight=sheaf.weight, normalizer=normalizer, reverse=graph.reverse
         )
 
     def message_and_aggregate(

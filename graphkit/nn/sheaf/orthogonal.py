@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from graphkit.ops.sheaf_layer import householder
+
 
 def num_parameters(stalk_dim: int) -> int:
     """Free parameters of a ``d x d`` orthogonal matrix, ``d (d - 1) / 2``."""
@@ -20,36 +22,6 @@ def strictly_lower(theta: Tensor, stalk_dim: int) -> Tensor:
     flat = theta.new_zeros(*theta.shape[:-1], stalk_dim * stalk_dim)
     flat = flat.index_copy(-1, rows * stalk_dim + columns, theta)
     return flat.view(*theta.shape[:-1], stalk_dim, stalk_dim)
-
-
-def householder(theta: Tensor, stalk_dim: int) -> Tensor:
-    r"""A product of reflections, :math:`Q = H_1 \cdots H_d` with :math:`H_j = I - 2 v_j v_j^T / v_j^T v_j`.
-
-    :math:`v_j` is column j of the unit lower triangular matrix of the parameters, so :math:`\det Q = (-1)^d` and
-    ``theta = 0`` gives :math:`-I`.
-
-    Shapes:
-        ``[..., d (d - 1) / 2] -> [..., d, d]``
-
-    Example:
-        >>> householder(torch.zeros(1), 2) + 0.0
-        tensor([[-1.,  0.],
-                [ 0., -1.]])
-    """
-    # [row, column, ...]: with the matrices last, every step is over long rows of numbers, not over d of them.
-    rows, columns = torch.tril_indices(stalk_dim, stalk_dim, -1, device=theta.device)
-    eye = torch.eye(stalk_dim, dtype=theta.dtype, device=theta.device).view(-1, *[1] * (theta.dim() - 1))
-    flat = eye.expand(-1, *theta.shape[:-1]).index_copy(0, rows * stalk_dim + columns, theta.movedim(-1, 0))
-    vectors, q = (m.unflatten(0, (stalk_dim, stalk_dim)) for m in (flat, eye))
-    for j in range(stalk_dim - 1):
-        # By its largest entry first: the square of a large parameter would overflow.
-        v = vectors[:, j]
-        v = v / v.detach().abs().amax(0)
-        image = v if j == 0 else (q * v).sum(1)
-        q = q - (image * (2 / v.square().sum(0)))[:, None] * v
-    # v_d has no parameters: the last reflection is a change of sign.
-    q = q.expand_as(vectors)
-    return torch.cat([q[:, :-1], -q[:, -1:]], 1).movedim((0, 1), (-2, -1)).contiguous()
 
 
 def cayley(theta: Tensor, stalk_dim: int) -> Tensor:

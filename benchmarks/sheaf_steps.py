@@ -1,0 +1,154 @@
+"""A training step of neural sheaf diffusion, ours and in the published form: time and memory."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.harness import Measurement, interleave, peak_memory, saved_bytes
+from benchmarks.sheaf_peers import Published
+from graphkit import Graph
+from graphkit.models import NeuralSheafDiffusion
+
+Losses = dict[str, Callable[[], Tensor]]
+Steps = dict[str, Callable[[], None]]
+
+
+def make_graph(num_nodes: int, num_edges: int) -> Graph:
+    """A simple random graph with ``num_edges`` directed edges, both directions, sorted by source."""
+    generator = torch.Generator().manual_seed(0)
+    keys = torch.empty(0, dtype=torch.long)
+    while keys.numel() < num_edges // 2:
+        u, v = torch.randint(0, num_nodes, (2, num_edges), generator=generator)
+        drawn = (torch.minimum(u, v) * num_nodes + torch.maximum(u, v))[u != v]
+        keys = torch.unique(torch.cat([keys, drawn]))
+    keys = keys[torch.randperm(keys.numel(), generator=generator)[: num_edges // 2]]
+    u, v = keys // num_nodes, keys % num_nodes
+    row, col = torch.cat([u, v]), torch.cat([v, u])
+    order = torch.argsort(row * num_nodes + col)
+    return Graph.from_edge_index(torch.stack([row[order], col[order]]), num_nodes)
+
+
+def fresh(function: Callable[..., Any], *arguments: Any) -> Any:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """In a process of its own that gives freed memory back, so that one contender's memory is not another's."""
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
+    try:
+        return fresh(function, *arguments)
+    finally:
+        del os.environ["MALLOC_MMAP_THRESHOLD_"]
+
+
+def _step(kind: str, nodes: int, edges: int, d: int = 3) -> tuple[Losses, Steps]:
+    """The loss, and a step, of each contender."""
+    graph = make_graph(nodes, edges)
+    torch.manual_seed(0)
+    x, y = torch.randn(nodes, 64), torch.randint(5, (nodes,))
+    ours = NeuralSheafDiffusion(64, 20, 4, 5, stalk_dim=d, maps=kind)  # type: ignore[arg-type]
+    theirs = Published(copy.deepcopy(ours), graph)
+    losses: dict[str, Callable[[], Tensor]] = {
+        "graphkit": lambda: F.cross_entropy(ours(x, graph), y),
+        "published form": lambda: F.cross_entropy(theirs(x), y),
+    }
+    steps = {}
+    for name, model in (("graphkit", ours), ("published form", theirs)):
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)  # the fastest, for both
+
+        def step(name: str = name, optimizer: torch.optim.Optimizer = optimizer) -> None:
+            optimizer.zero_grad(set_to_none=True)
+            losses[name]().backward()
+            optimizer.step()
+
+        steps[name] = step
+    return losses, steps
+
+
+def _step_times(kind: str, nodes: int, edges: int, rounds: int, threads: int) -> dict[str, Measurement]:
+    torch.set_num_threads(threads)
+    losses, steps = _step(kind, nodes, edges)
+    a, b = (loss().item() for loss in losses.values())
+    if abs(a - b) > (1e-3 if kind == "general" else 1e-5):  # of general maps, the published form perturbs
+        raise AssertionError(f"the losses differ: {a} and {b}")
+    return interleave(steps, rounds)
+
+
+def _step_memory(name: str, kind: str, nodes: int, edges: int) -> tuple[int | None, int]:
+    losses, steps = _step(kind, nodes, edges)
+    for _ in range(2):
+        steps[name]()
+    return peak_memory(steps[name]), saved_bytes(losses[name], [])
+
+
+def step_rows(rounds: int, threads: int, kinds: list[str]) -> list[str]:
+    """One line per kind of maps, size and contender."""
+    lines = []
+    for (nodes, edges), kind in itertools.product(((183, 558), (10_000, 100_000), (10_000, 200_000)), kinds):
+        times = fresh(_step_times, kind, nodes, edges, rounds if nodes > 1000 else 20 * rounds, threads)
+        memory = {name: apart(_step_memory, name, kind, nodes, edges) for name in times}
+        ours, (least, _) = times["graphkit"].seconds, memory["graphkit"]
+        for name, measured in times.items():
+            peak, saved = memory[name]
+            shown = "" if peak is None else f"{peak / 2**20:.1f}"
+            factor = "" if peak is None or not least else f"{peak / least:.1f}"
+            lines.append(
+                f"| {nodes:,} | {edges:,} | {kind} | {name} | {measured.seconds * 1e3:.1f} | "
+                f"{measured.seconds / ours:.1f} | {shown} | {factor} | {saved / 2**20:.1f} |"
+            )
+            print(lines[-1], flush=True)
+    return lines
+
+
+def _one_large(name: str, kind: str, d: int, nodes: int, edges: int, rounds: int, threads: int) -> tuple[float, int]:
+    """Seconds of a step, of a long one the first of its process, and the peak of the first."""
+    torch.set_num_threads(threads)
+    step = _step(kind, nodes, edges, d)[1][name]
+    times, peak = [], 0
+    for first in (True, *(False,) * rounds):
+        start = time.perf_counter()
+        if first:
+            peak = peak_memory(step) or 0
+        else:
+            step()
+        times.append(time.perf_counter() - start)
+        if first and times[0] > 2:
+            break
+    return statistics.median(times[1:] or times), peak
+
+
+def large_step_rows(
+    nodes: int, edges: int, rounds: int, threads: int, kinds: list[str], stalks: list[int], most: float = 8e9
+) -> list[str]:
+    """A line per kind and stalk dimension; the published form where it keeps at most ``most`` bytes."""
+    lines = []
+    for kind, d in itertools.product(kinds, stalks):
+        if kind == "bundle" and d == 1:
+            continue
+        entries = (edges + nodes) * (d if kind == "diagonal" else d * d)
+        kept = 4 * 2 * entries * 20 * 4  # layers, the gathered rows and their products, channels, bytes
+        ours, our_peak = fresh(_one_large, "graphkit", kind, d, nodes, edges, rounds, threads)
+        start = f"| {kind} | {d} | {ours * 1e3:.0f} | {our_peak / 2**20:.0f} | "
+        if kept > most:
+            lines.append(start + f"not run: keeps {kept / 1e9:.0f} GB | | | |")
+        else:
+            theirs, peak = fresh(_one_large, "published form", kind, d, nodes, edges, rounds, threads)
+            lines.append(
+                start
+                + f"{theirs * 1e3:.0f} | {theirs / ours:.1f} | {peak / 2**20:.0f} | {peak / max(our_peak, 1):.1f} |"
+            )
+        print(lines[-1], flush=True)
+    return lines

@@ -1,0 +1,378 @@
+// What a layer of neural sheaf diffusion does besides the Laplacian: learning maps from both ends of an edge, scaling
+// diagonal maps by the degree, orthogonal matrices from parameters, and the step at the end.
+#include <cmath>
+
+#include "lanes.h"
+#include "sheaf_edges.h"
+#include "vmath.h"
+
+namespace graphkit {
+namespace GK_ISA {
+namespace {
+
+enum class Act : int64_t { identity = 0, tanh = 1, sigmoid = 2, elu = 3 };
+
+template <class R> GK_INLINE Vec<R> activate(Act act, Vec<R> x) {
+    switch (act) {
+        case Act::tanh: return tanh<R>(x);
+        case Act::sigmoid: return R(1) / (R(1) + exp<R>(-x));
+        case Act::elu: return x > Vec<R>{} ? x : expm1<R>(x);
+        default: return x;
+    }
+}
+
+// The derivative of an activation where it has this value.
+template <class R> GK_INLINE Vec<R> slope(Act act, Vec<R> value) {
+    const Vec<R> one = splat(R(1));
+    switch (act) {
+        case Act::tanh: return one - value * value;
+        case Act::sigmoid: return value * (one - value);
+        case Act::elu: return value > Vec<R>{} ? one : value + one;
+        default: return one;
+    }
+}
+
+template <class Body> int for_real(const SheafArgs& args, const Body& body) {
+    if (args.wide_float != 0)
+        body(double(0));
+    else
+        body(float(0));
+    return Status::ok;
+}
+
+// The numbers per edge: known to the compiler where a sheaf of few dimensions has them, else 0 and read from `args`.
+template <class Body> void for_width(int64_t width, const Body& body) {
+    switch (width) {
+        case 1: return body(Size<1>{});
+        case 2: return body(Size<2>{});
+        case 3: return body(Size<3>{});
+        case 4: return body(Size<4>{});
+        case 5: return body(Size<5>{});
+        case 6: return body(Size<6>{});
+        case 9: return body(Size<9>{});
+        case 16: return body(Size<16>{});
+        default: return body(Size<0>{});
+    }
+}
+
+template <class I> const I* index_array(const void* data) { return static_cast<const I*>(data); }
+
+// body(real, index) with numbers of these types.
+template <class Body> int for_types(const SheafArgs& args, const Body& body) {
+    return for_real(args, [&](auto real) {
+        if (args.wide_index != 0)
+            body(real, int64_t(0));
+        else
+            body(real, int32_t(0));
+    });
+}
+
+// --- maps from nodes: out_e = act(a_u + b_v), x = [a | b] -----------------------------------------------------------
+
+constexpr int64_t kNumbers = 4096;  // of a task: they stay in the cache until their activation
+
+template <class R, class I, int known> void ends(const SheafArgs& args) {
+    const int64_t width = known > 0 ? known : args.stalk;
+    const I *index = index_array<I>(args.index), *perm = index_array<I>(args.perm);
+    const Index ptr{args.ptr, args.wide_index != 0};
+    const R* x = static_cast<const R*>(args.x);
+    R* out = static_cast<R*>(args.result0);
+    advise_huge_pages(out, args.edges * width * int64_t(sizeof(R)));
+    const int64_t slots = width < kNumbers ? kNumbers / width : 1;
+    parallel_for((args.edges + slots - 1) / slots, args.edges * width, args.threads, [&](int64_t task) {
+        const int64_t begin = task * slots, end = begin + slots < args.edges ? begin + slots : args.edges;
+        R numbers[kNumbers];
+        for (int64_t first = 0; first < width; first += kNumbers) {
+            const int64_t count = known > 0 ? known : width - first < kNumbers ? width - first : kNumbers;
+            int64_t row = row_of_slot(ptr, args.nodes, begin);
+            R* to = numbers;
+            for (int64_t k = begin; k < end; ++k) {
+                while (ptr[row + 1] <= k) ++row;
+                if (k + kMapPrefetch < args.edges)
+                    __builtin_prefetch(x + (2 * index[k + kMapPrefetch] + 1) * width + first);
+                const R *own = x + 2 * row * width + first, *other = x + (2 * index[k] + 1) * width + first;
+                GK_UNROLL for (int64_t i = 0; i < count; ++i) to[i] = own[i] + other[i];
+                to += count;
+            }
+            const Act act = static_cast<Act>(args.mode);
+            const int64_t total = to - numbers;
+            for (int64_t at = 0; act != Act::identity && at < total; at += kLanes<R>) {
+                const int some = static_cast<int>(total - at < kLanes<R> ? total - at : kLanes<R>);
+                if (some == kLanes<R>)
+                    store(numbers + at, activate<R>(act, load(numbers + at)));
+                else
+                    store_some(numbers + at, activate<R>(act, load_some(numbers + at, some)), some);
+            }
+            for (int64_t k = begin; k < end; ++k)
+                GK_UNROLL for (int64_t i = 0; i < count; ++i)
+                    out[perm[k] * width + first + i] = numbers[(k - begin) * count + i];
+        }
+    });
+}
+
+// Of a node: the gradients of its own edges go to its first half, those of their reverses to its second.
+template <class R, class I> void ends_backward(const SheafArgs& args) {
+    const int64_t width = args.stalk;
+    const I *ptr = index_array<I>(args.ptr), *perm = index_array<I>(args.perm), *pair = index_array<I>(args.pair);
+    const R *value = static_cast<const R*>(args.maps), *grad = static_cast<const R*>(args.grad);
+    R* out = static_cast<R*>(args.result0);
+    const Act act = static_cast<Act>(args.mode);
+    const int64_t work = width * (1 + args.edges / (args.nodes > 0 ? args.nodes : 1));
+    parallel_ranges(args.nodes, work, args.threads, [&](int64_t begin, int64_t end) {
+        for_each_tile<R, 1>(width, [&](const auto& tile) {
+            for (int64_t row = begin; row < end; ++row) {
+                Vec<R> first = {}, second = {};
+                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                    const int64_t own = perm[k], reverse = pair[k];
+                    if (k + kMapPrefetch < args.edges && pair[k + kMapPrefetch] >= 0) {
+                        __builtin_prefetch(value + pair[k + kMapPrefetch] * width + tile.channel);
+                        __builtin_prefetch(grad + pair[k + kMapPrefetch] * width + tile.channel);
+                    }
+                    first += tile.load(grad + own * width, 0) * slope<R>(act, tile.load(value + own * width, 0));
+                    if (reverse < 0) continue;
+                    second += tile.load(grad + reverse * width, 0) * slope<R>(act, tile.load(value + reverse * width, 0));
+                }
+                tile.store(out + 2 * row * width, 0, first);
+                tile.store(out + (2 * row + 1) * width, 0, second);
+            }
+        });
+    });
+}
+
+// --- diagonal maps times the inverse root of the degree: F_e s_u, s_u = (sum F^2 + 1)^(-1/2) -------------------------
+
+template <class R, class I, int known> void scale_maps(const SheafArgs& args) {
+    const int64_t d = known > 0 ? known : args.stalk;
+    const I *ptr = index_array<I>(args.ptr), *perm = index_array<I>(args.perm), *pair = index_array<I>(args.pair);
+    const R* maps = static_cast<const R*>(args.maps);
+    R *out = static_cast<R*>(args.result0), *scale = static_cast<R*>(args.result1);
+    advise_huge_pages(out, args.edges * d * int64_t(sizeof(R)));
+    const int64_t work = d * (1 + args.edges / (args.nodes > 0 ? args.nodes : 1));
+    parallel_ranges(args.nodes, work, args.threads, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) {
+            R* s = scale + row * d;
+            for (int64_t i = 0; i < d; ++i) s[i] = 1;
+            for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                const R* map = maps + perm[k] * d;
+                if (pair[k] < 0 || pair[k] == perm[k]) continue;
+                GK_UNROLL for (int64_t i = 0; i < d; ++i) s[i] += map[i] * map[i];
+            }
+            for (int64_t i = 0; i < d; ++i) s[i] = 1 / std::sqrt(s[i]);
+            for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k)
+                GK_UNROLL for (int64_t i = 0; i < d; ++i) out[perm[k] * d + i] = maps[perm[k] * d + i] * s[i];
+        }
+    });
+}
+
+template <class R, class I, int known> void scale_maps_backward(const SheafArgs& args) {
+    const int64_t d = known > 0 ? known : args.stalk;
+    const I *ptr = index_array<I>(args.ptr), *perm = index_array<I>(args.perm), *pair = index_array<I>(args.pair);
+    const R *maps = static_cast<const R*>(args.maps), *scale = static_cast<const R*>(args.x),
+            *grad = static_cast<const R*>(args.grad);
+    R* out = static_cast<R*>(args.result0);
+    advise_huge_pages(out, args.edges * d * int64_t(sizeof(R)));
+    const int64_t work = d * (1 + args.edges / (args.nodes > 0 ? args.nodes : 1));
+    parallel_ranges(args.nodes, work, args.threads, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row)
+            for (int64_t i = 0; i < d; ++i) {
+                const R s = scale[row * d + i];
+                R inner = 0;
+                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) inner += grad[perm[k] * d + i] * maps[perm[k] * d + i];
+                const R degree = -inner * s * s * s;  // twice the gradient to it
+                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                    const int64_t at = perm[k] * d + i;
+                    const bool counts = pair[k] >= 0 && pair[k] != perm[k];
+                    out[at] = s * grad[at] + (counts ? degree * maps[at] : R(0));
+                }
+            }
+    });
+}
+
+// --- products of reflections: Q = H_1 ... H_d, H_j = I - 2 v_j v_j^T / v_j^T v_j -------------------------------------
+
+// v_j by its largest entry, and 2 over its square; the entries above j are 0.
+template <class R, int D> struct Reflection {
+    Vec<R> v[D], inverse_largest, factor;
+
+    GK_INLINE Reflection(const Vec<R> (&theta)[D * (D - 1) / 2], int j) {
+        v[j] = splat(R(1));
+        Vec<R> largest = v[j];
+        GK_UNROLL for (int i = j + 1; i < D; ++i) {
+            v[i] = theta[i * (i - 1) / 2 + j];
+            largest = larger<R>(largest, v[i] < Vec<R>{} ? -v[i] : v[i]);
+        }
+        inverse_largest = R(1) / largest;
+        Vec<R> square = {};
+        GK_UNROLL for (int i = j; i < D; ++i) {
+            v[i] = v[i] / largest;
+            square += v[i] * v[i];
+        }
+        factor = R(2) / square;
+    }
+};
+
+template <class R, int D> GK_INLINE void reflect(const Reflection<R, D>& h, int j, Vec<R> (&q)[D * D]) {
+    for (int i = 0; i < D; ++i) {
+        Vec<R> image = {};
+        GK_UNROLL for (int l = j; l < D; ++l) image += q[i * D + l] * h.v[l];
+        image *= h.factor;
+        GK_UNROLL for (int l = j; l < D; ++l) q[i * D + l] -= image * h.v[l];
+    }
+}
+
+template <class R, int D> GK_INLINE void identity(Vec<R> (&q)[D * D]) {
+    for (int e = 0; e < D * D; ++e) q[e] = e % (D + 1) == 0 ? splat(R(1)) : Vec<R>{};
+}
+
+template <class R, int D> void householder(const SheafArgs& args) {
+    const R* theta = static_cast<const R*>(args.maps);
+    R* out = static_cast<R*>(args.result0);
+    advise_huge_pages(out, args.edges * D * D * int64_t(sizeof(R)));
+    for_lanes<R>(args.edges, D * D * D, args.threads, [&](int64_t first, int count) {
+        Vec<R> parameters[D * (D - 1) / 2], q[D * D];
+        Lanes<R, D*(D - 1) / 2>{first, count}.load(theta, parameters);
+        identity<R, D>(q);
+        for (int j = 0; j + 1 < D; ++j) reflect(Reflection<R, D>(parameters, j), j, q);
+        for (int i = 0; i < D; ++i) q[i * D + D - 1] = -q[i * D + D - 1];  // v_d has no parameters
+        Lanes<R, D * D>{first, count}.store(out, q);
+    });
+}
+
+// From Q' = Q (I - s v v^T) with s = 2 / v^T v:  dQ = G - s (G v) v^T  and
+// dv = s^2 (u^T G v) v - s (Q^T G v + G^T u), u = Q v.  Scaling v does not change s v v^T.
+template <class R, int D> void householder_backward(const SheafArgs& args) {
+    constexpr int parameters = D * (D - 1) / 2;
+    const R *theta = static_cast<const R*>(args.maps), *grad = static_cast<const R*>(args.grad);
+    R* out = static_cast<R*>(args.result0);
+    for_lanes<R>(args.edges, 3 * D * D * D, args.threads, [&](int64_t first, int count) {
+        Vec<R> given[parameters], result[parameters], q[D - 1][D * D], g[D * D];
+        Lanes<R, parameters>{first, count}.load(theta, given);
+        Lanes<R, D * D>{first, count}.load(grad, g);
+        identity<R, D>(q[0]);
+        for (int j = 0; j + 2 < D; ++j) {
+            for (int e = 0; e < D * D; ++e) q[j + 1][e] = q[j][e];
+            reflect(Reflection<R, D>(given, j), j, q[j + 1]);
+        }
+        for (int i = 0; i < D; ++i) g[i * D + D - 1] = -g[i * D + D - 1];
+        for (int j = D - 2; j >= 0; --j) {
+            const Reflection<R, D> h(given, j);
+            Vec<R> image[D], pulled[D], across = {};
+            for (int i = 0; i < D; ++i) {
+                image[i] = pulled[i] = Vec<R>{};
+                GK_UNROLL for (int l = j; l < D; ++l) {
+                    image[i] += q[j][i * D + l] * h.v[l];
+                    pulled[i] += g[i * D + l] * h.v[l];
+                }
+                across += image[i] * pulled[i];
+            }
+            for (int l = j + 1; l < D; ++l) {
+                Vec<R> both = {};
+                GK_UNROLL for (int i = 0; i < D; ++i) both += q[j][i * D + l] * pulled[i] + g[i * D + l] * image[i];
+                result[l * (l - 1) / 2 + j] = h.factor * (h.factor * across * h.v[l] - both) * h.inverse_largest;
+            }
+            for (int i = 0; i < D; ++i)
+                GK_UNROLL for (int l = j; l < D; ++l) g[i * D + l] -= h.factor * pulled[i] * h.v[l];
+        }
+        Lanes<R, parameters>{first, count}.store(out, result);
+    });
+}
+
+template <class Body> int for_householder(const SheafArgs& args, const Body& body) {
+    return for_real(args, [&](auto real) {
+        switch (args.stalk) {
+            case 2: return body(real, Size<2>{});
+            case 3: return body(real, Size<3>{});
+            case 4: return body(real, Size<4>{});
+            default: return body(real, Size<kMaxStalk>{});
+        }
+    });
+}
+
+// --- the step: out = c h - elu(y), c a number per stalk row ----------------------------------------------------------
+
+template <class R> void update(const SheafArgs& args) {
+    const R *h = static_cast<const R*>(args.x), *y = static_cast<const R*>(args.grad), *c = static_cast<const R*>(args.maps);
+    R* out = static_cast<R*>(args.result0);
+    const int64_t rows = args.nodes * args.stalk, channels = args.channels;
+    advise_huge_pages(out, rows * channels * int64_t(sizeof(R)));
+    parallel_ranges(rows, channels, args.threads, [&](int64_t begin, int64_t end) {
+        for_each_tile<R, 1>(channels, [&](const auto& tile) {
+            for (int64_t row = begin; row < end; ++row) {
+                const int64_t at = row * channels;
+                const Vec<R> flow = activate<R>(Act::elu, tile.load(y + at, 0));
+                tile.store(out + at, 0, c[row % args.stalk] * tile.load(h + at, 0) - flow);
+            }
+        });
+    });
+}
+
+template <class R> void update_backward(const SheafArgs& args) {
+    const R *g = static_cast<const R*>(args.grad), *h = static_cast<const R*>(args.x), *c = static_cast<const R*>(args.maps),
+            *y = static_cast<const R*>(args.weight);
+    R *gh = static_cast<R*>(args.result0), *gy = static_cast<R*>(args.result1), *gc = static_cast<R*>(args.result2);
+    const int64_t d = args.stalk, channels = args.channels, bytes = args.nodes * d * channels * int64_t(sizeof(R));
+    advise_huge_pages(gh, bytes);
+    advise_huge_pages(gy, bytes);
+    const int64_t step = task_length(args.nodes, d * channels, 512), tasks = (args.nodes + step - 1) / step;
+    Buffer<R> partial(tasks * d);  // the sums of a task, so that threads change no bit
+    parallel_for(tasks, args.nodes * d * channels, args.threads, [&](int64_t task) {
+        const int64_t begin = task * step, end = begin + step < args.nodes ? begin + step : args.nodes;
+        for (int64_t i = 0; i < d; ++i) {
+            R total = 0;
+            for_each_tile<R, 1>(channels, [&](const auto& tile) {
+                Vec<R> sum = {};
+                for (int64_t node = begin; node < end; ++node) {
+                    const int64_t at = (node * d + i) * channels;
+                    const Vec<R> grad = tile.load(g + at, 0), flow = tile.load(y + at, 0);
+                    const Vec<R> pull = flow > Vec<R>{} ? splat(R(1)) : exp<R>(flow);
+                    sum += tile.fresh(0, grad) * tile.load(h + at, 0);
+                    tile.store(gh + at, 0, c[i] * grad);
+                    tile.store(gy + at, 0, -(pull * grad));
+                }
+                total += sum_lanes<R>(sum);
+            });
+            partial[task * d + i] = total;
+        }
+    });
+    for (int64_t i = 0; i < d; ++i) {
+        double total = 0;
+        for (int64_t task = 0; task < tasks; ++task) total += partial[task * d + i];
+        gc[i] = static_cast<R>(total);
+    }
+}
+
+}  // namespace
+
+int sheaf_ends(const SheafArgs& args) {
+    return for_types(args, [&](auto real, auto index) {
+        for_width(args.stalk, [&](auto known) { ends<decltype(real), decltype(index), known()>(args); });
+    });
+}
+int sheaf_ends_backward(const SheafArgs& args) {
+    return for_types(args, [&](auto real, auto index) { ends_backward<decltype(real), decltype(index)>(args); });
+}
+int sheaf_scale_maps(const SheafArgs& args) {
+    return for_types(args, [&](auto real, auto index) {
+        for_width(args.stalk, [&](auto known) { scale_maps<decltype(real), decltype(index), known()>(args); });
+    });
+}
+int sheaf_scale_maps_backward(const SheafArgs& args) {
+    return for_types(args, [&](auto real, auto index) {
+        for_width(args.stalk, [&](auto known) { scale_maps_backward<decltype(real), decltype(index), known()>(args); });
+    });
+}
+int sheaf_householder(const SheafArgs& args) {
+    return for_householder(args, [&](auto real, auto size) { householder<decltype(real), size()>(args); });
+}
+int sheaf_householder_backward(const SheafArgs& args) {
+    return for_householder(args, [&](auto real, auto size) { householder_backward<decltype(real), size()>(args); });
+}
+int sheaf_update(const SheafArgs& args) {
+    return for_real(args, [&](auto real) { update<decltype(real)>(args); });
+}
+int sheaf_update_backward(const SheafArgs& args) {
+    return for_real(args, [&](auto real) { update_backward<decltype(real)>(args); });
+}
+
+}  // namespace GK_ISA
+}  // namespace graphkit
