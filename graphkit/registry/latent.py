@@ -18,7 +18,6 @@ _LACKS = {
     "bfloat16": "which neighbours are nearest depends on the last digits",
     "bipartite": "neighbours are of the same set",
     "explain": "its edges are its own, not an input",
-    "ddp": "the scale and the metric learn from weights, which no one in this sum of features needs to have",
 }
 
 

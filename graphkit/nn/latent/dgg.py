@@ -89,8 +89,10 @@ class DGG(Sampler):
             mean = average[which]
             variance = z.new_zeros(sets).index_add(0, which, (own - mean).square()) / count
             deviation = variance.sqrt()[which].clamp(min=0.5)
-        hidden = F.leaky_relu(self.lin_point(z))
-        n = self.lin_degree(torch.cat([hidden, ((own - mean) / deviation).unsqueeze(1)], 1)).squeeze(1)
+        own_dtype = self.lin_degree.weight.dtype  # half, where the module is
+        hidden = F.leaky_relu(self.lin_point(z.to(own_dtype)))
+        standard = ((own - mean) / deviation).unsqueeze(1).to(own_dtype)
+        n = self.lin_degree(torch.cat([hidden, standard], 1)).squeeze(1).to(z.dtype)
         return F.relu(deviation * n + mean) + 1
 
     def _candidates(self, z: Tensor, metric: Metric, request: Request) -> Graph:
