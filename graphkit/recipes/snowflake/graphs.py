@@ -29,8 +29,8 @@ class GraphRecipe:
 
     Args:
         given: whether the set has a graph of its own.
-        noise_scale: of the noise in training, for all latent graphs; of 0, 0.2 and 1 on Cora, and of 0 and 1 on digits, the one
-            that validated best with a snowflake (seed 0).
+        noise_scale: of the noise in training, for all latent graphs; of 0, 0.2 and 1 on Cora, and of 0 and 1 on digits,
+            the one that validated best with a snowflake (seed 0).
         dropout: of the convolutions.
         lr: learning rate.
         weight_decay: L2 penalty.
