@@ -197,13 +197,13 @@ def _ranks(scores: Tensor, value: Tensor, row: Tensor, weight: Tensor | None) ->
     return torch.cat(ranks)
 
 
-_CELLS = 2**16
+_CELLS = 2**18
 
 
 def _at_least(threshold: Tensor, score: Tensor, weight: Tensor | None = None) -> Tensor:
     """How many scores are at least each threshold (ascending)."""
     score = score.contiguous()
-    if weight is None and score.numel() > 8 * _CELLS:
+    if weight is None and score.numel() > 2 * _CELLS:
         # The cell of a grid that a score falls into grows with it, rounding or not. So only scores that share a cell
         # with a threshold must be searched for; the others are counted by cells.
         low, high = threshold[0], threshold[-1]

@@ -133,13 +133,16 @@ class MatrixGRU(_MatrixCell):
         """The state before the first step."""
         return EvolveState(weight)
 
-    def forward(self, state: EvolveState, inputs: Tensor | None = None, steps: int = 1) -> list[EvolveState]:
+    def forward(
+        self, state: EvolveState, inputs: Tensor | None = None, steps: int = 1, *, last: bool = False
+    ) -> list[EvolveState]:
         """The states after each step.
 
         Args:
             state: before the first step.
             inputs: Z of each step ``[T, B, in, out]``; ``None``: Z is Q itself, for ``steps`` steps.
             steps: T, if there are no inputs.
+            last: give the state after the last step alone.
         """
         n, batch = self.in_channels, state.weight.size(0)
         q = _columns(state.weight)
@@ -149,7 +152,8 @@ class MatrixGRU(_MatrixCell):
             first, given = torch.cat([self.weight[: 2 * n] + hidden, self.weight[2 * n :]]), self._rows(batch)
         else:
             first, given, steps = hidden, self._inputs(inputs), len(inputs)
-        return [EvolveState(_matrices(after, batch)) for after in gru_steps(q, first, candidate, given, steps)]
+        states = gru_steps(q, first, candidate, given, steps)
+        return [EvolveState(_matrices(after, batch)) for after in (states[-1:] if last else states)]
 
 
 class MatrixLSTM(_MatrixCell):
@@ -176,7 +180,9 @@ class MatrixLSTM(_MatrixCell):
         """The state before the first step."""
         return EvolveState(weight, torch.zeros_like(weight))
 
-    def forward(self, state: EvolveState, inputs: Tensor | None = None, steps: int = 1) -> list[EvolveState]:
+    def forward(
+        self, state: EvolveState, inputs: Tensor | None = None, steps: int = 1, *, last: bool = False
+    ) -> list[EvolveState]:
         """The states after each step; see :meth:`MatrixGRU.forward`.
 
         Raises:
@@ -196,7 +202,7 @@ class MatrixLSTM(_MatrixCell):
             c = forget * c + take * torch.tanh(gates[3 * n :])
             h = show * torch.tanh(c)
             states.append(EvolveState(_matrices(h, batch), _matrices(c, batch)))
-        return states
+        return states[-1:] if last else states
 
 
 Cell = MatrixGRU | MatrixLSTM

@@ -180,8 +180,9 @@ class EvolveGCNO(FusedMessagePassing):
         wanted = range(len(window) - 1 if last else 0, len(window))
         for t in range(len(window)) if self._looks_at_all else wanted:
             window[t] = self._prepare(window[t])
-        states = self._evolve(self._start(state, 1), window, None)
-        return [self._convolve(window[t], states[t].weight, None) for t in wanted], states[-1]
+        states = self._evolve(self._start(state, 1), window, None, last)
+        outs = [self._convolve(window[t], after.weight, None) for t, after in zip(wanted, states, strict=True)]
+        return outs, states[-1]
 
     def _prepare(self, snapshot: Snapshot) -> Snapshot:
         graph = self._check(snapshot.x, snapshot.graph)
@@ -212,8 +213,10 @@ class EvolveGCNO(FusedMessagePassing):
             raise ValueError(f"'state' must hold weights of shape {list(wanted)} (got {list(state.weight.shape)})")
         return state
 
-    def _evolve(self, state: EvolveState, window: list[Snapshot], batch: OptTensor) -> list[EvolveState]:
-        return self.cell(state, steps=len(window))
+    def _evolve(
+        self, state: EvolveState, window: list[Snapshot], batch: OptTensor, last: bool = False
+    ) -> list[EvolveState]:
+        return self.cell(state, steps=len(window), last=last)
 
     # The convolution ----------------------------------------------------------------------------------------
 
@@ -320,7 +323,9 @@ class EvolveGCNH(EvolveGCNO):
             self.score_vector.materialize((self.in_channels,))
             self._reset_scores()
 
-    def _evolve(self, state: EvolveState, window: list[Snapshot], batch: OptTensor) -> list[EvolveState]:
+    def _evolve(
+        self, state: EvolveState, window: list[Snapshot], batch: OptTensor, last: bool = False
+    ) -> list[EvolveState]:
         number = state.weight.size(0)
         summaries = [
             summarize(
@@ -333,7 +338,7 @@ class EvolveGCNH(EvolveGCNO):
             )
             for snapshot in window
         ]
-        return self.cell(state, torch.stack(summaries))
+        return self.cell(state, torch.stack(summaries), last=last)
 
 
 def _transform(x: Tensor, weight: Tensor, batch: OptTensor) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from graphkit.ops.autograd import backward
 
-_tanh = torch.ops.aten.tanh_backward.grad_input
-_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
+_tanh = torch.ops.aten.tanh_backward.default
+_sigmoid = torch.ops.aten.sigmoid_backward.default
 
 
 def gru_steps(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps: int) -> Tensor:
@@ -73,7 +73,9 @@ class _GRUSteps(torch.autograd.Function):
             torch.addmm(now[:rows], first, q_at[t], out=product_at[t])
             opened_at[t].sigmoid_()
             last = new_at[t] if rows == 3 * n else now[2 * n :]
-            torch.tanh(torch.addmm(last, candidate, reset_at[t] * q_at[t]), out=new_at[t])
+            # tanh(x) = 2 sigmoid(2x) - 1: torch's tanh takes many times as long on small matrices.
+            twice = torch.addmm(last, candidate, reset_at[t] * q_at[t], beta=2, alpha=2, out=new_at[t])
+            twice.sigmoid_().mul_(2).sub_(1)
             torch.lerp(q_at[t], new_at[t], update_at[t], out=q_at[t + 1])
         ctx.save_for_backward(q, first, candidate, given, gates, states)
         ctx.apart, ctx.steps = apart, steps
@@ -85,34 +87,38 @@ class _GRUSteps(torch.autograd.Function):
         steps, apart, rows, n = ctx.steps, ctx.apart, first.size(0), q.size(0)
 
         def kernel(grad: Tensor) -> tuple[Tensor, ...]:
-            q_at, grad_at = states.unbind(0), grad.unbind(0)
-            # Where all steps share what is given, their gradients are added up and take the room of one.
-            found = torch.empty_like(gates) if apart else gates.new_empty(1, *gates.shape[1:])
-            shared = torch.zeros_like(given)
-            update_at, reset_at, new_at = (part.unbind(0) for part in gates.split(n, 1))
+            before = states[:-1]
+            update, reset, new = gates.split(n, 1)
+            # What each step's gradients are multiplied by, for all steps at once.
+            by_new = _tanh(update, new).unbind(0)
+            by_update = _sigmoid(new - before, update).unbind(0)
+            by_reset = _sigmoid(before, reset).unbind(0)
+            kept, reset_at, grad_at = (1 - update).unbind(0), reset.unbind(0), grad.unbind(0)
+            found = torch.empty_like(gates)
             product_at = found[:, :rows].unbind(0)
             to_update, to_reset, to_new = (part.unbind(0) for part in found.split(n, 1))
             first_t, candidate_t = first.t(), candidate.t()
-            to_first, to_candidate = torch.zeros_like(first), torch.zeros_like(candidate)
             carried = torch.zeros_like(q)
             for t in range(steps - 1, -1, -1):
-                now, update, reset, new = q_at[t], update_at[t], reset_at[t], new_at[t]
-                own = t if apart else 0
-                carried = carried + grad_at[t]
-                _tanh(carried * update, new, grad_input=to_new[own])
-                _sigmoid(carried * (new - now), update, grad_input=to_update[own])
-                inner = candidate_t @ to_new[own]
-                _sigmoid(inner * now, reset, grad_input=to_reset[own])
-                carried = torch.addcmul(carried, carried, update, value=-1).addcmul_(inner, reset)
-                carried.addmm_(first_t, product_at[own])
-                to_first.addmm_(product_at[own], now.t())
-                to_candidate.addmm_(to_new[own], (reset * now).t())
-                if not apart:
-                    shared += found[0]
-            to_given = found.transpose(0, 1).reshape(given.shape) if apart else shared
+                carried += grad_at[t]
+                torch.mul(carried, by_new[t], out=to_new[t])
+                torch.mul(carried, by_update[t], out=to_update[t])
+                inner = candidate_t @ to_new[t]
+                torch.mul(inner, by_reset[t], out=to_reset[t])
+                carried.mul_(kept[t]).addcmul_(inner, reset_at[t]).addmm_(first_t, product_at[t])
+            # The weights of all steps at once: two products with long rows instead of two per step.
+            columns = found.transpose(0, 1).reshape(3 * n, -1)
+            to_first = columns[:rows] @ _rows(before)
+            to_candidate = columns[2 * n :] @ _rows(reset * before)
+            to_given = columns if apart else found.sum(0)
             return carried, to_first, to_candidate, to_given
 
         def again(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor) -> Tensor:
             return _reference(q, first, candidate, given, steps)
 
         return *backward(kernel, again, grad, (q, first, candidate, given)), None
+
+
+def _rows(steps: Tensor) -> Tensor:
+    """``[T, n, c] -> [T * c, n]``."""
+    return steps.transpose(1, 2).reshape(-1, steps.size(1))
