@@ -15,7 +15,6 @@ _LACKS = {
     "locality": "every point of a set may be a neighbour",
     "isolated_nodes": "a node without edges of its own is given some",
     "compile": "how many edges there are is in the data",
-    "bfloat16": "which neighbours are nearest depends on the last digits",
     "bipartite": "neighbours are of the same set",
     "explain": "its edges are its own, not an input",
 }
