@@ -41,35 +41,41 @@ def test_golden_training(name: str) -> None:
     )
     assert all("noise_scale" in key or "baseline" in key for key in missing.missing_keys)
     assert not missing.unexpected_keys
+    assert model.reward is not None
+    model.reward.float()  # the published baseline is rounded to float32, also where all else is float64
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    tolerance = 1e-10
     for step in range(3):
         wanted = section(z, f"step{step}/")
-        # Adam divides small gradients by themselves, and so magnifies the last digits of the first step.
-        tolerance = 1e-10 if step == 0 else 1e-7
         optimizer.zero_grad()
         run = model.run(x, z["edge_index"].long(), noise=list(z["gumbel"][step, :, 0]))
         for number, latent in enumerate(run.latents):
             assert torch.equal(latent.graph.edge_index, wanted[f"edges{number}"].long())
-            torch.testing.assert_close(latent.embedding, wanted[f"embed{number}"][0], rtol=tolerance, atol=tolerance)
+            ours, theirs = latent.embedding, wanted[f"embed{number}"][0]
+            if isinstance(options["metric"], Euclidean):  # all points together may move, see below
+                ours, theirs = ours - ours.mean(0), theirs - theirs.mean(0)
+            torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
             expected = wanted["logprobs"][0, :, :, number]
             torch.testing.assert_close(latent.log_prob.view(14, 3), expected, rtol=tolerance, atol=tolerance)
         torch.testing.assert_close(run.logits, wanted["pred"][0], rtol=tolerance, atol=tolerance)
         loss = F.binary_cross_entropy_with_logits(run.logits[mask], z["y"][0][mask].double())
-        correct = (run.logits[mask].argmax(1) == labels[mask]).double()
-        assert model.reward is not None
+        correct = (run.logits[mask].argmax(1) == labels[mask]).float()
         graph_loss = model.reward(correct, run.latents, nodes)
         torch.testing.assert_close(loss, wanted["loss"], rtol=tolerance, atol=tolerance)
-        # The published baseline is float32.
-        torch.testing.assert_close(graph_loss, wanted["graph_loss"].double(), rtol=1e-6, atol=1e-9)
-        torch.testing.assert_close(model.reward.baseline[nodes].float(), wanted["avg_accuracy"][0].float())
+        torch.testing.assert_close(graph_loss, wanted["graph_loss"].double(), rtol=tolerance, atol=tolerance)
+        assert torch.equal(model.reward.baseline[nodes], wanted["avg_accuracy"][0].float())
         (loss + graph_loss).backward()
         gradients = {key: parameter.grad for key, parameter in model.named_parameters()}
         for key, value in section(wanted, "grad/").items():
-            torch.testing.assert_close(gradients[our_name(key)], value, rtol=1e-6, atol=1e-8)
+            torch.testing.assert_close(gradients[our_name(key)], value, rtol=tolerance, atol=tolerance)
         optimizer.step()
     state = model.state_dict()
     for key, value in section(z, "param_final/").items():
-        torch.testing.assert_close(state[our_name(key)], value, rtol=1e-6, atol=1e-7)
+        # What the loss does not depend on, such as a shift of all points, has gradients of rounding alone; Adam divides
+        # them by themselves and 1e-8.
+        idle = max(float(z[f"step{step}/grad/{key}"].abs().max()) for step in range(3)) < 1e-14
+        tolerance = 1e-8 if idle else 1e-10
+        torch.testing.assert_close(state[our_name(key)], value, rtol=tolerance, atol=tolerance)
 
 
 def test_layers_without_points_keep_the_last_graph() -> None:
