@@ -46,19 +46,25 @@ def demo(arguments: Sequence[str]) -> int:
 
 def train(arguments: Sequence[str]) -> int:
     """Train a model on a data set over some seeds; report every seed, mean and standard deviation."""
-    given = " ".join(arguments).replace("=", " ")
-    for words, _, command in TRAIN:
-        if words in given:
-            return command(arguments)
+    from typing import get_args, get_type_hints
+
     from graphkit.recipes.models import ModelConfig
+
+    rule, model = _peek(arguments, "rule", "model")
+    if rule is not None:
+        return train_forward(arguments)
+    known = get_args(get_type_hints(ModelConfig)["model"])
+    if model is not None and model not in known:
+        from graphkit.recipes.evolvegcn.prepare import NAMES
+
+        if model in NAMES:
+            return train_temporal(arguments)
+        raise ValueError(f"model: got {model!r}, expected one of {', '.join((*known, *NAMES))}")
     from graphkit.recipes.node_classification import RunConfig, run
     from graphkit.train import TrainConfig
 
     parser = _parser("train", train)
-    others = "; ".join(f"graphkit train {words} ... {what}" for words, what, _ in TRAIN)
-    parser.description = (
-        f"{train.__doc__} With options of their own (add --help): {others}." if others else train.__doc__
-    )
+    parser.description = f"{train.__doc__} {OTHER_TRAINING}"
     for config in (RunConfig, ModelConfig, TrainConfig):
         parser.add_class_arguments(config, None)
     values = parser.parse_args(arguments)
@@ -68,6 +74,13 @@ def train(arguments: Sequence[str]) -> int:
     if report.picture is not None:
         print(f"picture: {report.picture}")
     return 0
+
+
+# What `graphkit train` does besides; each has options of its own.
+OTHER_TRAINING = (
+    "With options of their own (add --help): --rule RULE trains forward-only, layer by layer; --model evolvegcn-h, "
+    "evolvegcn-o and their baselines gcn, gcn-gru and pyg-temporal-o train on a graph that changes with time."
+)
 
 
 def train_temporal(arguments: Sequence[str]) -> int:
@@ -97,15 +110,6 @@ def train_forward(arguments: Sequence[str]) -> int:
     _say(report.text)
     _say(f"\ntable:   {report.table}\nrecords: {report.records}")
     return 0
-
-
-# What else `graphkit train` starts, if these words are among its arguments: the words, what it does, the command.
-TRAIN: tuple[tuple[str, str, Callable[[Sequence[str]], int]], ...] = (
-    ("--rule", "trains forward-only, layer by layer", train_forward),
-    ("--model evolvegcn", "trains EvolveGCN on a graph that changes with time", train_temporal),
-    ("--model gcn", "trains a baseline of EvolveGCN, gcn or gcn-gru", train_temporal),
-    ("--model pyg-temporal", "trains PyG-Temporal's form of EvolveGCN", train_temporal),
-)
 
 
 def ogb(arguments: Sequence[str]) -> int:
@@ -200,6 +204,25 @@ def _parser(name: str, command: Callable[..., int]) -> Any:
     parser = jsonargparse.ArgumentParser(prog=f"graphkit {name}", description=command.__doc__)
     parser.add_argument("--config", action="config", help="a YAML file with values for these options")
     return parser
+
+
+def _peek(arguments: Sequence[str], *names: str) -> list[str | None]:
+    """The values of these options, or None, on the command line or in the file of ``--config``, before all are read."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for name in ("config", *names):
+        parser.add_argument(f"--{name}")
+    given = vars(parser.parse_known_args(arguments)[0])
+    if "config" in given and Path(given["config"]).is_file():
+        import jsonargparse  # noqa: F401  (brings PyYAML; its parser reports a file that is missing or no YAML)
+        import yaml
+
+        with Path(given["config"]).open() as file:
+            try:
+                values = yaml.safe_load(file)
+            except yaml.YAMLError:
+                values = None
+        given = {**(values if isinstance(values, dict) else {}), **given}
+    return [given.get(name) for name in names]
 
 
 def _pick(config: type[Any], values: Any) -> Any:

@@ -60,12 +60,30 @@ def test_train_reads_a_configuration_file(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
+    ("option", "command"),
+    [("rule: sf", "train_forward"), ("model: evolvegcn-o", "train_temporal"), ("model: gcn", "train_temporal")],
+)
+@pytest.mark.parametrize("in_file", [True, False])
+def test_train_finds_the_kind_of_training(
+    option: str, command: str, in_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(cli, command, lambda arguments: called.append(list(arguments)) or 0)
+    config = tmp_path / "run.yaml"
+    config.write_text(option)
+    arguments = ["--config", str(config)] if in_file else [f"--{option.replace(': ', '=')}"]
+    assert cli.main(["train", *arguments]) == 0
+    assert called == [arguments]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--dataset", "citseer"], r"error: name: got unknown dataset 'citseer', expected one like citeseer"),
         (["--dataset", "cora", "--root", "/nowhere"], "8 of 8 raw files are missing in /nowhere/Planetoid/Cora/raw"),
         (["--dataset", "karate", "--epochs", "0"], "epochs: got 0, expected at least 1"),
         (["--dataset", "karate", "--seeds", "0"], "seeds: got none, expected at least one"),
+        (["--model", "evolvegcn"], "model: got 'evolvegcn', expected one of deepergcn, pyg-gen, nsd, mlp, evolvegcn-h"),
     ],
 )
 def test_train_says_what_is_wrong(
