@@ -55,8 +55,8 @@ class FFLabelAppending(GreedyRule[LAInputs]):
             if not features:
                 return None
             if features[0].context is not None:
-                return context_versions(layer, features, inputs.topology, rows, setting.config.fast)
-            return stacked(layer, [(each, inputs.topology) for each in features], rows, setting.config.fast)
+                return context_versions(layer, features, inputs.topology, rows, setting.config)
+            return stacked(layer, [(each, inputs.topology) for each in features], rows, setting.config)
 
         return contrast(
             lambda good, bad, s: ff_loss(good, bad, s.config.theta),
@@ -66,12 +66,12 @@ class FFLabelAppending(GreedyRule[LAInputs]):
         )
 
     def advance(self, layer: ForwardLayer, setting: NodeSetting, inputs: LAInputs) -> LAInputs:
-        fast = setting.config.fast
+        config = setting.config
 
         def outputs(versions: tuple[Features, ...]) -> tuple[Features, ...]:
             if versions and versions[0].context is not None:
-                return tuple(map(Features, context_outputs(layer, versions, inputs.topology, fast)))
-            return tuple(Features(all_rows(layer, features, inputs.topology, fast)) for features in versions)
+                return tuple(map(Features, context_outputs(layer, versions, inputs.topology, config)))
+            return tuple(Features(all_rows(layer, features, inputs.topology, config)) for features in versions)
 
         return LAInputs(outputs(inputs.versions), outputs(inputs.candidates), inputs.topology)
 

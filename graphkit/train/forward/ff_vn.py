@@ -71,10 +71,9 @@ class FFVirtualNodes(GreedyRule[FFInputs]):
         return ff_loss(good, bad, setting.config.theta)
 
     def problem(self, layer: ForwardLayer, setting: NodeSetting, inputs: FFInputs) -> Problem:
-        fast = setting.config.fast
         versions = None
         if setting.training:
-            versions = class_versions(layer, inputs.features, inputs.graphs, setting.mine, fast)
+            versions = class_versions(layer, inputs.features, inputs.graphs, setting.mine, setting.config)
         candidates = self._candidates(layer, setting, inputs) if inputs.candidates else None
         return contrast(self.pair_loss, setting, versions, candidates)
 
@@ -82,14 +81,14 @@ class FFVirtualNodes(GreedyRule[FFInputs]):
     def _candidates(layer: ForwardLayer, setting: NodeSetting, inputs: FFInputs) -> Versions:
         graphs = [topology for _, topology in inputs.candidates]
         if inputs.fresh:
-            return class_versions(layer, inputs.features, graphs, setting.judged, setting.config.fast)
-        return stacked(layer, inputs.candidates, setting.judged, setting.config.fast)
+            return class_versions(layer, inputs.features, graphs, setting.judged, setting.config)
+        return stacked(layer, inputs.candidates, setting.judged, setting.config)
 
     def advance(self, layer: ForwardLayer, setting: NodeSetting, inputs: FFInputs) -> FFInputs:
-        n, fast = setting.x.size(0), setting.config.fast
+        n = setting.x.size(0)
 
         def outputs(features: Features, topology: Topology) -> Features:
-            z = all_rows(layer, features, topology, fast)
+            z = all_rows(layer, features, topology, setting.config)
             return Features(z[:n], z[n:])
 
         features = outputs(inputs.features, inputs.graphs[0]) if inputs.graphs else inputs.features

@@ -22,12 +22,14 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv, GraphConv, SAGEConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from graphkit.graph import Graph
 from graphkit.ops import gather_reduce
 from graphkit.train.forward.losses import row_normalize
 
-# Which adjacency: ("gcn", improved, add_self_loops), ("sum",), ("mean",), or the node itself: ("root",).
+# Which adjacency: ("gcn", improved, add_self_loops), ("sum",), ("mean",), the node itself: ("root",), or its neighbours
+# and itself, once: ("loops",).
 Kind = tuple[object, ...]
 _BLOCK = 512
 _SPARSE = 0.1
@@ -48,17 +50,17 @@ def linear_form(conv: Any) -> LinearForm | None:
         >>> [kind for kind, _ in linear_form(SAGEConv(4, 8)).terms]
         [('mean',), ('root',)]
     """
-    if conv._forward_hooks or conv._forward_pre_hooks or getattr(conv, "explain", False):
+    if type(conv) not in (GCNConv, SAGEConv, GraphConv) or not is_untouched(conv):
         return None
-    if type(conv) is GCNConv and conv.aggr == "add" and conv.flow == "source_to_target" and _plain(conv.lin):
+    if type(conv) is GCNConv and conv.aggr == "add" and conv.flow == "source_to_target" and is_plain(conv.lin):
         kind = ("gcn", conv.improved, conv.add_self_loops) if conv.normalize else ("sum",)
         return LinearForm(((kind, conv.lin.weight),), conv.bias)
-    if type(conv) is SAGEConv and conv.flow == "source_to_target" and _plain(conv.lin_l):
+    if type(conv) is SAGEConv and conv.flow == "source_to_target" and is_plain(conv.lin_l):
         if conv.aggr not in _ADJACENCY or conv.normalize or conv.project:
             return None
         root = ((("root",), conv.lin_r.weight),) if conv.root_weight else ()
         return LinearForm(((_ADJACENCY[conv.aggr], conv.lin_l.weight), *root), conv.lin_l.bias)
-    if type(conv) is GraphConv and conv.flow == "source_to_target" and _plain(conv.lin_rel):
+    if type(conv) is GraphConv and conv.flow == "source_to_target" and is_plain(conv.lin_rel):
         if conv.aggr not in _ADJACENCY:
             return None
         return LinearForm(
@@ -70,8 +72,15 @@ def linear_form(conv: Any) -> LinearForm | None:
 _ADJACENCY: dict[object, Kind] = {"mean": ("mean",), "add": ("sum",), "sum": ("sum",)}
 
 
-def _plain(linear: nn.Module) -> bool:
-    return type(linear) is Linear and not linear._forward_hooks
+def is_plain(linear: nn.Module) -> bool:
+    """Whether a call of this layer is a product with its weight and nothing else."""
+    return type(linear) is Linear and not linear._forward_hooks and not linear._forward_pre_hooks
+
+
+def is_untouched(conv: Any) -> bool:
+    """Whether a convolution of PyG has no hook and no explainer that would see or change what passes through it."""
+    hooked = (value for name, value in vars(conv).items() if name.endswith("_hooks") and "forward" in name)
+    return not any(hooked) and not conv.explain
 
 
 class Topology:
@@ -96,6 +105,8 @@ class Topology:
             return gcn_norm(edges, None, n, bool(improved), bool(loops), "source_to_target", dtype)
         if kind[0] == "root":
             edges = torch.arange(n, device=edges.device).expand(2, -1)
+        elif kind[0] == "loops":
+            edges, _ = add_self_loops(remove_self_loops(edges)[0], num_nodes=n)
         weight = edges.new_ones(edges.size(1), dtype=dtype)
         if kind[0] == "mean":
             weight = weight.new_zeros(n).index_add_(0, edges[1], weight).reciprocal()[edges[1]]

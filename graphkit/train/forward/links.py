@@ -101,10 +101,10 @@ class GreedyLinkRule(GreedyRule[LinkInputs]):
         rows = {"judged": judged_nodes}
         if inputs.train is inputs.judged:
             rows["train"] = nodes
-        judge = make_view(layer, *inputs.judged, rows, setting.config.fast)
+        judge = make_view(layer, *inputs.judged, rows, setting.config)
         train = judge
         if inputs.train is not None and inputs.train is not inputs.judged:
-            train = make_view(layer, *inputs.train, {"train": nodes}, setting.config.fast)
+            train = make_view(layer, *inputs.train, {"train": nodes}, setting.config)
 
         def loss() -> Tensor:
             (z,) = train("train")
@@ -117,11 +117,11 @@ class GreedyLinkRule(GreedyRule[LinkInputs]):
         return Problem(loss, votes)
 
     def advance(self, layer: ForwardLayer, setting: LinkSetting, inputs: LinkInputs) -> LinkInputs:
-        fast = setting.config.fast
-        judged = (Features(all_rows(layer, *inputs.judged, fast)), inputs.judged[1])
+        config = setting.config
+        judged = (Features(all_rows(layer, *inputs.judged, config)), inputs.judged[1])
         if inputs.train is None or inputs.train is inputs.judged:
             return LinkInputs(inputs.train and judged, judged)
-        return LinkInputs((Features(all_rows(layer, *inputs.train, fast)), inputs.train[1]), judged)
+        return LinkInputs((Features(all_rows(layer, *inputs.train, config)), inputs.train[1]), judged)
 
     def depth_scale(self, depth: int, setting: LinkSetting) -> float:
         # The published code counts a zero for each normalisation too.

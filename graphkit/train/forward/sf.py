@@ -49,7 +49,7 @@ class SingleForward(GreedyRule[SFInputs]):
         config, rows = setting.config, {"classes": setting.class_nodes, "judged": setting.judged}
         if setting.training:
             rows["train"] = setting.mine
-        view = make_view(layer, inputs.features, inputs.topology, rows, config.fast)
+        view = make_view(layer, inputs.features, inputs.topology, rows, config)
         y = setting.labels[setting.mine]
 
         def loss() -> Tensor:
@@ -63,7 +63,7 @@ class SingleForward(GreedyRule[SFInputs]):
         return Problem(loss, votes)
 
     def advance(self, layer: ForwardLayer, setting: NodeSetting, inputs: SFInputs) -> SFInputs:
-        z = all_rows(layer, inputs.features, inputs.topology, setting.config.fast)
+        z = all_rows(layer, inputs.features, inputs.topology, setting.config)
         n = setting.x.size(0)
         return SFInputs(Features(z[:n], z[n:]), inputs.topology)
 

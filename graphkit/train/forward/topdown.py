@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphkit.train.forward.attention import AttentionForm, Neighbourhood, attention_form
 from graphkit.train.forward.config import ForwardConfig
 from graphkit.train.forward.layer import ForwardLayer
 from graphkit.train.forward.linear import Aggregated, Features, Kind, LinearForm, Topology, linear_form
+from graphkit.train.forward.view import is_attention
 
 # Called with the number of a layer among all and its output, once per step and layer.
 Visit = Callable[[int, Tensor], None]
@@ -92,9 +94,23 @@ class Stack:
         """
         layer = self.layers[place]
         form = linear_form(layer.conv) if self.config.fast else None
-        if form is None:
-            return layer(self._columns(layer, inputs), self.topology.edge_index)
-        return self._linear(layer, form, inputs).relu()
+        if form is not None:
+            return self._linear(layer, form, inputs).relu()
+        attention = attention_form(layer.conv) if is_attention(layer, self.config) else None
+        if attention is not None:
+            return self._attended(layer, attention, inputs).relu()
+        return layer(self._columns(layer, inputs), self.topology.edge_index)
+
+    def _attended(self, layer: ForwardLayer, form: AttentionForm, inputs: Sequence[Tensor | None]) -> Tensor:
+        if "hood" not in self._frozen:
+            every = torch.arange(self.topology.num_nodes, device=self.bottom.real.device)
+            self._frozen["hood"] = Neighbourhood(self.topology, every)
+        h, scores = (
+            self._linear(layer, LinearForm(((("root",), weight),), None), inputs)
+            for weight in (form.weight, form.scores)
+        )
+        out, _ = self._frozen["hood"].attend(form, h, scores)
+        return out if form.bias is None else out + form.bias
 
     def _columns(self, layer: ForwardLayer, inputs: Sequence[Tensor | None]) -> Tensor:
         blocks = [self._bottom() if block is None else block for block in inputs]

@@ -1,7 +1,8 @@
 """One layer on several versions of a frozen input: a positive and its negatives, or one per candidate class.
 
-As views do, versions have a plain form, which calls the layer once per version, and a linear form with the same numbers
-that computes what the versions have in common once.
+As views do, versions have a plain form, which calls the layer once per version, and forms with the same numbers for
+linear convolutions and for attention (:mod:`~graphkit.train.forward.attention_versions`) that compute what the versions
+have in common once.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from graphkit.train.forward.attention_versions import AttendedClasses, AttendedContexts, AttendedVersions
+from graphkit.train.forward.config import ForwardConfig
 from graphkit.train.forward.layer import ForwardLayer
 from graphkit.train.forward.linear import Aggregated, Features, Kind, LinearForm, Topology, class_mix
 from graphkit.train.forward.losses import goodness
-from graphkit.train.forward.view import form_of, is_linear, pre_activation, sum_of_products
+from graphkit.train.forward.view import form_of, is_attention, is_linear, pre_activation, sum_of_products
 
 
 class Versions(Protocol):
@@ -82,7 +85,7 @@ class LinearVersions:
 
 
 def class_versions(
-    layer: ForwardLayer, features: Features, topologies: Sequence[Topology], rows: Tensor, fast: bool = True
+    layer: ForwardLayer, features: Features, topologies: Sequence[Topology], rows: Tensor, config: ForwardConfig
 ) -> Versions:
     """Versions of the graph that differ in the edges between ``rows``, real nodes, and their class nodes.
 
@@ -94,9 +97,11 @@ def class_versions(
         features: the input, the same in all versions.
         topologies: the versions.
         rows: which rows.
-        fast: use the linear form where there is one.
+        config: whether to compute what they have in common once where that is possible.
     """
-    if not fast or not is_linear(layer):
+    if is_attention(layer, config):
+        return AttendedClasses(layer, features, topologies, rows)
+    if not is_linear(layer, config):
         x = features.dense()
         return PlainVersions(layer, [(x, topology.edge_index) for topology in topologies], rows)
     kinds = [kind for kind, _ in form_of(layer).terms]
@@ -114,7 +119,7 @@ def class_versions(
 
 
 def context_versions(
-    layer: ForwardLayer, inputs: Sequence[Features], topology: Topology, rows: Tensor, fast: bool = True
+    layer: ForwardLayer, inputs: Sequence[Features], topology: Topology, rows: Tensor, config: ForwardConfig
 ) -> Versions:
     """Versions of the input that differ in their context columns, whose rows have the same lengths in all of them.
 
@@ -123,9 +128,11 @@ def context_versions(
         inputs: features with ``context``, of the same ``real``.
         topology: the graph.
         rows: which rows.
-        fast: use the linear form where there is one.
+        config: whether to compute what they have in common once where that is possible.
     """
-    if not fast or not is_linear(layer):
+    if is_attention(layer, config):
+        return AttendedContexts(layer, inputs, topology, rows)
+    if not is_linear(layer, config):
         return PlainVersions(layer, [(features.dense(), topology.edge_index) for features in inputs], rows)
     kinds = [kind for kind, _ in form_of(layer).terms]
     shared = Features(inputs[0].real, scale=inputs[0].scale)
@@ -140,11 +147,15 @@ def context_versions(
 
 
 def context_outputs(
-    layer: ForwardLayer, inputs: Sequence[Features], topology: Topology, fast: bool = True
+    layer: ForwardLayer, inputs: Sequence[Features], topology: Topology, config: ForwardConfig
 ) -> Iterator[Tensor]:
     """The outputs of :func:`context_versions` for all nodes, one version after the other, without a gradient."""
     with torch.no_grad():
-        if not fast or not is_linear(layer):
+        if is_attention(layer, config):
+            rows = torch.arange(topology.num_nodes, device=topology.edge_index.device)
+            yield from AttendedContexts(layer, inputs, topology, rows).outputs()
+            return
+        if not is_linear(layer, config):
             yield from (layer(features.dense(), topology.edge_index) for features in inputs)
             return
         form = form_of(layer)
@@ -168,7 +179,7 @@ def _first_columns(form: LinearForm, width: int) -> LinearForm:
 
 
 def stacked(
-    layer: ForwardLayer, inputs: Sequence[tuple[Features, Topology]], rows: Tensor, fast: bool = True
+    layer: ForwardLayer, inputs: Sequence[tuple[Features, Topology]], rows: Tensor, config: ForwardConfig
 ) -> Versions:
     """Versions with nothing in common but the weights: each is aggregated once, and they are stacked.
 
@@ -176,9 +187,11 @@ def stacked(
         layer: the layer.
         inputs: features and graph of each version.
         rows: which rows.
-        fast: use the linear form where there is one.
+        config: whether to aggregate them before, where that is possible.
     """
-    if not fast or not is_linear(layer):
+    if is_attention(layer, config):
+        return AttendedVersions(layer, inputs, rows)
+    if not is_linear(layer, config):
         return PlainVersions(layer, [(features.dense(), topology.edge_index) for features, topology in inputs], rows)
     kinds = [kind for kind, _ in form_of(layer).terms]
     mix = torch.stack([_columns(features, topology, kinds, rows) for features, topology in inputs])

@@ -1,7 +1,7 @@
 """One layer on a frozen input: its outputs at the rows that matter, again and again, as its weights change.
 
-There is a plain form, which calls the layer, and a linear form (:mod:`~graphkit.train.forward.linear`) with the same
-numbers.
+There is a plain form, which calls the layer, and with the same numbers a linear form
+(:mod:`~graphkit.train.forward.linear`) and one for attention (:mod:`~graphkit.train.forward.attention`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphkit.train.forward.attention import Attended, AttentionForm, attention_form, has_attention_form
+from graphkit.train.forward.config import ForwardConfig
 from graphkit.train.forward.layer import ForwardLayer
 from graphkit.train.forward.linear import Aggregated, Features, LinearForm, Topology, linear_form, product_of_all_rows
 
@@ -24,7 +26,7 @@ class View(Protocol):
 
 
 def make_view(
-    layer: ForwardLayer, features: Features, topology: Topology, rows: Mapping[str, Tensor], fast: bool = True
+    layer: ForwardLayer, features: Features, topology: Topology, rows: Mapping[str, Tensor], config: ForwardConfig
 ) -> View:
     """A layer on one frozen input.
 
@@ -33,10 +35,12 @@ def make_view(
         features: its input.
         topology: the graph.
         rows: which rows, by name.
-        fast: aggregate once where the layer is linear; False always calls the layer.
+        config: whether to aggregate once where the layer is linear, and so on; else the layer is called.
     """
-    if fast and linear_form(layer.conv) is not None:
+    if is_linear(layer, config):
         return _LinearView(layer, features, topology, rows)
+    if is_attention(layer, config):
+        return _AttentionView(layer, features, topology, rows)
     return _PlainView(layer, features, topology, rows)
 
 
@@ -63,6 +67,21 @@ class _LinearView:
         return tuple(sum_of_products(form, self.parts[name]).relu() for name in names)
 
 
+class _AttentionView:
+    """Rows that are asked for together share one product with the weights."""
+
+    def __init__(self, layer: ForwardLayer, features: Features, topology: Topology, rows: Mapping[str, Tensor]) -> None:
+        self.layer, self.features, self.topology, self.rows = layer, features, topology, rows
+        self.parts: dict[tuple[str, ...], Attended] = {}
+
+    def __call__(self, *names: str) -> tuple[Tensor, ...]:
+        rows = [self.rows[name] for name in names]
+        if names not in self.parts:
+            self.parts[names] = Attended(self.topology, self.features, torch.cat(rows))
+        out = self.parts[names](attention_form_of(self.layer)).relu()
+        return out.split([each.numel() for each in rows])
+
+
 def sum_of_products(form: LinearForm, parts: Sequence[Any]) -> Tensor:
     """``bias + sum over terms of P_k W_k^T`` for the aggregated inputs of each term."""
     out = parts[0].times(form.terms[0][1])
@@ -78,18 +97,34 @@ def form_of(layer: ForwardLayer) -> LinearForm:
     return form
 
 
-def is_linear(layer: ForwardLayer) -> bool:
+def is_linear(layer: ForwardLayer, config: ForwardConfig) -> bool:
     """Whether the linear form stands for the layer."""
-    return linear_form(layer.conv) is not None
+    return config.fast and linear_form(layer.conv) is not None
 
 
-def all_rows(layer: ForwardLayer, features: Features, topology: Topology, fast: bool = True) -> Tensor:
+def attention_form_of(layer: ForwardLayer) -> AttentionForm:
+    form = attention_form(layer.conv)
+    if form is None:
+        raise RuntimeError(f"{layer.name}: hooks or parts of the layer were exchanged while it was being trained")
+    return form
+
+
+def is_attention(layer: ForwardLayer, config: ForwardConfig) -> bool:
+    """Whether the form for attention stands for the layer.
+
+    Not with ``compat="official"``: where all scores of a row are of one sign their gradient is zero but for roundings,
+    which Adam makes large, so that only the published order of operations gives the published numbers to nine digits.
+    """
+    return config.fast and not config.official and has_attention_form(layer.conv)
+
+
+def all_rows(layer: ForwardLayer, features: Features, topology: Topology, config: ForwardConfig) -> Tensor:
     """The layer's outputs for every node, without a gradient and in evaluation mode: ``[N + K, H]``."""
     everything = torch.arange(topology.num_nodes, device=topology.edge_index.device)
     with torch.no_grad():
-        if fast and is_linear(layer):
+        if is_linear(layer, config):
             return pre_activation(form_of(layer), features, topology).relu_()
-        return make_view(layer, features, topology, {"all": everything}, fast)("all")[0]
+        return make_view(layer, features, topology, {"all": everything}, config)("all")[0]
 
 
 def pre_activation(form: LinearForm, features: Features, topology: Topology) -> Tensor:

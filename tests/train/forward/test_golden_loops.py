@@ -73,7 +73,7 @@ def test_a_run_is_the_published_one(name: str, fast: bool) -> None:
             assert result.metrics[f"test/depth-{depth}"] == pytest.approx(float(row[1]) / 100)
     scores = trainer.predict_scores(data["test"] if links else data, None if links else data.test_mask)
     if links:
-        close(scores, found["test_score"], 1e-8)  # forty steps of Adam multiply roundings
+        close(scores, found["test_score"])
         assert result.test == pytest.approx(float(found["test_auc"]), abs=1e-12)
     elif "test_goodness" in found:
         close(scores, found["test_goodness"])

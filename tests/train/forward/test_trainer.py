@@ -31,7 +31,7 @@ def test_the_rules_are_those_tested_here() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "kind"),
-    [(rule, kind) for rule in EVERY_RULE for kind in ("gcn", "sage")]
+    [(rule, kind) for rule in EVERY_RULE for kind in ("gcn", "sage", "gat")]
     + [(rule, kind) for rule in ("sf", "ff-vn", "ff-la") for kind in ("sage-sum", "graph")],
 )
 def test_the_fast_path_is_the_plain_one(rule: str, kind: str) -> None:
@@ -46,8 +46,10 @@ def test_the_fast_path_is_the_plain_one(rule: str, kind: str) -> None:
     torch.testing.assert_close(fast.predict_scores(judged), plain.predict_scores(judged), rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("direction", ["both", "to_class"])
-def test_wide_sparse_features_are_kept_sparse(direction: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "direction"), [("gcn", "both"), ("gcn", "to_class"), ("gat", "both"), ("gat", "to_class")]
+)
+def test_wide_sparse_features_are_kept_sparse(kind: str, direction: str) -> None:
     """Bags of words: the first layer's input is never made dense, with the same numbers."""
     data = graph()
     g = torch.Generator().manual_seed(0)
@@ -55,12 +57,22 @@ def test_wide_sparse_features_are_kept_sparse(direction: str) -> None:
     for rule in ("sf", "ff-la", "ff-vn", "sf-top-to-input"):
         runs = []
         for fast in (True, False):
-            layers = convs(rule, "gcn", 2, features=400)
+            layers = convs(rule, kind, 2, features=400)
             t = ForwardTrainer(rule, layers, 3, epochs=3, fast=fast, direction=direction, progress=False)
             t.fit(data)
             runs.append(t.state_dict())
         for key, value in runs[0].items():
             torch.testing.assert_close(value, runs[1][key], rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["gcn", "gat"])
+@pytest.mark.parametrize("rule", ["sf", "ff-vn", "sf-top-to-input"])
+def test_a_layer_with_a_hook_is_called(rule: str, kind: str) -> None:
+    """An explainer, say, is not passed by."""
+    t, seen = trainer(rule, kind, layers=1, epochs=2), []
+    t.network.layers[0].conv.register_message_forward_hook(lambda conv, inputs, out: seen.append(out))  # type: ignore[operator,union-attr]
+    t.fit(graph())
+    assert seen
 
 
 @pytest.mark.parametrize("rule", NODE_RULES)
