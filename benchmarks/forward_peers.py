@@ -1,7 +1,7 @@
-"""What the published ForwardGNN code does in an epoch of one layer, in our words: to time against, with its habits.
+"""What the published ForwardGNN code does in an epoch, in our words: to time against, with its habits.
 
-Each epoch normalises the frozen input again, calls the convolution on the whole graph (for positives and each
-negative), keeps all activations until one backward pass, and steps an Adam that is not fused. The published cached
+Each epoch normalises frozen inputs again, calls the convolution on the whole graph (for positives and each negative),
+keeps all activations until one backward pass, and steps an Adam that is not fused. The published cached
 convolutions are left out: they give positives and negatives the same features.
 """
 
@@ -22,14 +22,12 @@ def normalized(h: Tensor) -> Tensor:
 
 def single_forward(conv: nn.Module, h: Tensor, edge_index: Tensor, train: Tensor, y: Tensor, classes: int) -> Step:
     """An SF epoch: ``h`` ``[N + K, d]`` with the class nodes last, ``edge_index`` with their edges."""
-    optimizer = torch.optim.Adam(conv.parameters(), lr=1e-3, weight_decay=5e-4)
-    prototypes = slice(h.size(0) - classes, h.size(0))
+    (optimizer,) = _optimizers([conv])
 
     def step() -> None:
         z = conv(normalized(h), edge_index).relu()
-        loss = F.cross_entropy(z[train] @ z[prototypes].t(), y[train])
         optimizer.zero_grad()
-        loss.backward()
+        _prototype_loss(z, train, y, classes).backward()
         optimizer.step()
 
     return step
@@ -37,7 +35,7 @@ def single_forward(conv: nn.Module, h: Tensor, edge_index: Tensor, train: Tensor
 
 def forward_forward(conv: nn.Module, inputs: Sequence[tuple[Tensor, Tensor]], train: Tensor) -> Step:
     """An FF-LA or FF-VN epoch: features and graph of the positives, then of each negative."""
-    optimizer = torch.optim.Adam(conv.parameters(), lr=1e-3, weight_decay=5e-4)
+    (optimizer,) = _optimizers([conv])
 
     def step() -> None:
         losses = []
@@ -52,6 +50,63 @@ def forward_forward(conv: nn.Module, inputs: Sequence[tuple[Tensor, Tensor]], tr
         optimizer.step()
 
     return step
+
+
+def top_to_loss(
+    convs: Sequence[nn.Module], bottom: Tensor, states: list[Tensor], edge_index: Tensor, train: Tensor, y: Tensor
+) -> Step:
+    """A time step of SF top-to-loss; ``states``: rows of length 1 of every layer, class nodes last."""
+    optimizers = _optimizers(convs)
+    states = [normalized(bottom), *states]
+
+    def step() -> None:
+        new = [states[0]]
+        for number, (conv, optimizer) in enumerate(zip(convs, optimizers, strict=True), start=1):
+            z = conv(states[number - 1], edge_index).relu()
+            mean = torch.stack([z, *states[number + 1 :]]).mean(0)
+            optimizer.zero_grad()
+            _prototype_loss(mean, train, y, bottom.size(0) - y.numel()).backward()
+            nn.utils.clip_grad_norm_(conv.parameters(), 1.0)
+            optimizer.step()
+            new.append(normalized(z.detach()))
+        states[:] = new
+
+    return step
+
+
+def top_to_input(
+    convs: Sequence[nn.Module],
+    bottom: Tensor,
+    states: list[Tensor],
+    top: Tensor,
+    edge_index: Tensor,
+    train: Tensor,
+    y: Tensor,
+) -> Step:
+    """A time step of SF top-to-input: first the odd layers, then the even ones; ``states`` are not normalised."""
+    optimizers = _optimizers(convs)
+    states = [bottom, *states, top]
+
+    def step() -> None:
+        for first in (1, 2):
+            for number in range(first, len(convs) + 1, 2):
+                conv, optimizer = convs[number - 1], optimizers[number - 1]
+                h = torch.cat([normalized(states[number - 1]), normalized(states[number + 1])], 1)
+                z = conv(h, edge_index).relu()
+                optimizer.zero_grad()
+                _prototype_loss(z, train, y, bottom.size(0) - y.numel()).backward()
+                optimizer.step()
+                states[number] = z.detach()
+
+    return step
+
+
+def _optimizers(convs: Sequence[nn.Module]) -> list[torch.optim.Adam]:
+    return [torch.optim.Adam(conv.parameters(), lr=1e-3, weight_decay=5e-4) for conv in convs]
+
+
+def _prototype_loss(z: Tensor, train: Tensor, y: Tensor, classes: int) -> Tensor:
+    return F.cross_entropy(z[train] @ z[-classes:].t(), y[train])
 
 
 def back_propagation(model: nn.Module, x: Tensor, edge_index: Tensor, train: Tensor, y: Tensor) -> Step:
