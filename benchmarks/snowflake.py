@@ -27,24 +27,29 @@ from graphkit import ops
 from graphkit.native.nearest import nearest_why_not
 from graphkit.nn import GraphReward, LatentGraph, NeuralSnowflake
 from graphkit.nn.latent import Euclidean
+from graphkit.ops.nearest import Method, fastest_exact
+from graphkit.ops.point_sets import point_sets
 
 DENSE, DENSE_SNOWFLAKE = "dense, published form", "dense, with a snowflake"
 TABLES = {DENSE: DENSE_TABLES, DENSE_SNOWFLAKE: DENSE_SNOWFLAKE_TABLES}  # N^2 numbers that they hold
-CONTENDERS = ("Euclidean dDGM", "snowflake dDGM", "Euclidean, no noise", DENSE, DENSE_SNOWFLAKE)
+CONTENDERS = ("Euclidean, no noise", "Euclidean dDGM", "snowflake dDGM", DENSE, DENSE_SNOWFLAKE)
 SHAPES = ((4, 5), (8, 10), (16, 20))
-SIZES = (2_000, 10_000, 20_000, 100_000)
-LARGE = 50_000  # from here on one round, and fewer shapes: a step takes up to half a minute
+SIZES = (1_000, 2_000, 10_000, 20_000, 100_000)
+DIMS = (2, 4, 6, 8, 16)
+LARGE, LARGE_DIMS = 50_000, (4, 8, 16)  # from here on fewer shapes and dimensions
+SLOW = 2.0  # seconds from which on a single run is steady enough
 GIGABYTE = 2**30
 
 
-def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """In a process of its own that gives freed memory back, so that one contender's memory is not another's."""
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
+def _apart(function: Callable[..., Any], *arguments: Any, frugal: bool = False) -> Any:
+    """In a process of its own; a frugal one gives freed memory back, so that one step's peak is not another's."""
+    if frugal:
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             return pool.submit(function, *arguments).result()
     finally:
-        del os.environ["MALLOC_MMAP_THRESHOLD_"]
+        os.environ.pop("MALLOC_MMAP_THRESHOLD_", None)
 
 
 # One training step ----------------------------------------------------------------------------------------------
@@ -86,98 +91,125 @@ def make_step(name: str, count: int, dim: int, k: int) -> Callable[[], object]:
     return ours
 
 
-def _times(names: list[str], count: int, dim: int, k: int, rounds: int, threads: int) -> dict[str, float]:
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(threads)
-    steps = {name: make_step(name, count, dim, k) for name in names}
-    if count >= LARGE:  # long enough to be steady without a round to warm up
-        seconds = {}
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[name] = time.perf_counter() - start
-        return seconds
-    return {name: measured.seconds for name, measured in interleave(steps, rounds).items()}
+Case = tuple[str, int, int]
+"""Contender, d and k."""
 
 
-def _memory(name: str, count: int, dim: int, k: int, threads: int) -> int | None:
+def _first_runs(cases: list[Case], count: int, threads: int) -> dict[Case, tuple[float, int | None]]:
+    """Seconds of one step and by how much it raises the peak of memory."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
-    make_step(name, 200, dim, k)()  # what the first call of anything allocates once
-    return peak_memory(make_step(name, count, dim, k))
+    found = {}
+    for case in cases:
+        name, dim, k = case
+        make_step(name, 200, dim, k)()  # what the first call of anything allocates once
+        step = make_step(name, count, dim, k)
+        start = time.perf_counter()
+        peak = peak_memory(step)
+        found[case] = time.perf_counter() - start, peak
+    return found
+
+
+def _medians(cases: list[Case], count: int, rounds: int, threads: int) -> dict[Case, float]:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(threads)
+    medians: dict[Case, float] = {}
+    for shape in SHAPES:
+        steps = {case[0]: make_step(case[0], count, *shape) for case in cases if case[1:] == shape}
+        medians |= {(name, *shape): run.seconds for name, run in interleave(steps, rounds).items()}
+    return medians
+
+
+def _cases(count: int) -> tuple[list[Case], list[Case]]:
+    """Which contenders run on which shapes, and which of them do not fit.
+
+    What a dense step costs hardly depends on d and k: with a snowflake it runs on the first shape alone, as published
+    on all of them below N = 20,000.
+    """
+    run, lacking = [], []
+    for dim, k in SHAPES if count < LARGE else (SHAPES[0], SHAPES[-1]):
+        for name in CONTENDERS:
+            again = (dim, k) != SHAPES[0]
+            if again and (name == DENSE_SNOWFLAKE or (name == DENSE and count >= 20_000)):
+                continue
+            fits = TABLES.get(name, 0) * 4 * count**2 < 0.7 * available_memory()
+            (run if fits else lacking).append((name, dim, k))
+    return run, lacking
 
 
 def step_rows(rounds: int, threads: int, sizes: tuple[int, ...] = SIZES) -> list[str]:
     """One line per size, shape and contender."""
     lines = []
     for count in sizes:
-        for dim, k in SHAPES if count < LARGE else (SHAPES[0], SHAPES[-1]):
-            needed = {name: int(tables * 4 * count**2) for name, tables in TABLES.items()}
-            most = available_memory() / 2
-            names = [name for name in CONTENDERS if needed.get(name, 0) < most]
-            few = rounds if count < 20_000 else 1
-            times = _apart(_times, names, count, dim, k, few, threads)
-            for name in CONTENDERS:
-                head = f"| {count:,} | {dim} | {k} | {name} |"
-                if name not in times:
-                    lines.append(f"{head} does not fit: about {needed[name] / GIGABYTE:.0f} GB | | |")
-                else:
-                    peak = _apart(_memory, name, count, dim, k, threads)
-                    peer = DENSE_SNOWFLAKE if "snowflake" in name else DENSE
-                    gain = f"{times[peer] / times[name]:.1f}" if peer in times else ""
-                    shown = "" if peak is None else f"{peak / 2**20:,.0f}"
-                    lines.append(f"{head} {times[name]:.3f} | {gain} | {shown} |")
-                print(lines[-1], flush=True)
+        run, lacking = _cases(count)
+        first = _apart(_first_runs, run, count, threads, frugal=True)
+        quick = [case for case in run if first[case][0] < SLOW]
+        times = {case: seconds for case, (seconds, _) in first.items()}
+        times |= _apart(_medians, quick, count, rounds, threads) if quick else {}
+        for name, dim, k in sorted(run + lacking, key=lambda case: (case[1], CONTENDERS.index(case[0]))):
+            head = f"| {count:,} | {dim} | {k} | {name} |"
+            if (name, dim, k) in lacking:
+                needed = TABLES[name] * 4 * count**2 / GIGABYTE
+                lines.append(f"{head} does not fit: about {needed:,.0f} GB | | |")
+            else:
+                peer = DENSE_SNOWFLAKE if "snowflake" in name else DENSE
+                dense = times.get((peer, dim, k), times.get((peer, *SHAPES[0])))
+                seconds, peak = times[name, dim, k], first[name, dim, k][1]
+                gain = "" if dense is None else f"{dense / seconds:.1f}"
+                shown = "" if peak is None else f"{peak / 2**20:,.0f}"
+                lines.append(f"{head} {seconds:.3f} | {gain} | {shown} |")
+            print(lines[-1], flush=True)
     return lines
 
 
 # The search for neighbours --------------------------------------------------------------------------------------
 
 
-def _search(method: str, count: int, dim: int, k: int, rounds: int, threads: int) -> tuple[float, float]:
+METHODS: tuple[Method, ...] = ("native", "tree", "matmul", "approximate")
+
+
+def _absent(method: Method, count: int, dim: int) -> bool:
+    """Whether a method is missing here, or of no use at this size."""
+    absent = {
+        "native": bool(nearest_why_not()),
+        "tree": not find_spec("scipy") or dim > 8,
+        "matmul": count > 20_000,
+        "approximate": not find_spec("faiss") or count < 20_000,
+    }
+    return absent[method]
+
+
+def _searches(count: int, k: int, rounds: int, threads: int) -> list[str]:
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
-    x = 0.3 * torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
-    ops.nearest_neighbors(x[:100], k, method=method)  # type: ignore[arg-type]  # imports
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        found = ops.nearest_neighbors(x, k, method=method)  # type: ignore[arg-type]
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), ops.neighbor_recall(x, found)
-
-
-def search_rows(rounds: int, threads: int, sizes: tuple[int, ...] = SIZES, k: int = 10) -> list[str]:
-    """One line per size and dimension: seconds by method, and the recall of the approximate one."""
     lines = []
-    for count in sizes:
-        for dim in (2, 4, 6, 8, 16):
-            cells = []
-            recall = ""
-            for method in ("native", "tree", "matmul", "approximate"):
-                absent = {
-                    "native": bool(nearest_why_not()),
-                    "tree": not find_spec("scipy") or (dim > 8 and count > 2_000),
-                    "matmul": count > 20_000,
-                    "approximate": not find_spec("faiss") or count < 20_000,
-                }[method]
-                if absent:
-                    cells.append("")
-                    continue
-                few = rounds if count < LARGE else 1
-                seconds, share = _apart(_search, method, count, dim, k, few, threads)
-                cells.append(f"{seconds:.3f}")
-                recall = f"{share:.3f}" if method == "approximate" else recall
-            auto = _apart(_chosen, count, dim)
-            lines.append(f"| {count:,} | {dim} | {' | '.join(cells)} | {recall} | {auto} |")
-            print(lines[-1], flush=True)
+    for dim in DIMS if count < LARGE else LARGE_DIMS:
+        x = 0.3 * torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
+        cells, recall = [], ""
+        for method in METHODS:
+            if _absent(method, count, dim):
+                cells.append("")
+                continue
+            ops.nearest_neighbors(x[:100], k, method=method)  # imports
+            seconds: list[float] = []
+            while len(seconds) < rounds and not (seconds and seconds[0] > SLOW):
+                start = time.perf_counter()
+                found = ops.nearest_neighbors(x, k, method=method)
+                seconds.append(time.perf_counter() - start)
+            if method == "approximate":
+                recall = f"{ops.neighbor_recall(x, found):.3f}"
+            cells.append(f"{statistics.median(seconds):.3f}")
+        lines.append(f"| {count:,} | {dim} | {' | '.join(cells)} | {recall} | {fastest_exact(x, point_sets(x))} |")
     return lines
 
 
-def _chosen(count: int, dim: int) -> str:
-    """Which method ``"auto"`` is, found out on points that are quick to search: all on a line."""
-    x = torch.arange(float(count)).unsqueeze(1).repeat(1, dim)
-    return ops.nearest_neighbors(x, 1).method
+def search_rows(rounds: int, threads: int, sizes: tuple[int, ...] = SIZES[1:], k: int = 10) -> list[str]:
+    """One line per size and dimension: seconds by method, and the recall of the approximate one."""
+    lines: list[str] = []
+    for count in sizes:
+        lines += _apart(_searches, count, k, rounds, threads)
+        print("\n".join(lines), flush=True)
+    return lines
 
 
 def snowflake_table(rounds: int, threads: int) -> list[str]:
@@ -187,8 +219,11 @@ def snowflake_table(rounds: int, threads: int) -> list[str]:
         "",
         "float32 points 0.3 randn [N, d], k neighbours, T = 4 (costs times e^4): neighbours by Gumbel top-k, "
         "log-probabilities, graph loss, gradients to points and parameters. The dense form: `benchmarks/"
-        "snowflake_peers.py`. Seconds are medians of interleaved rounds (one from N = 20,000 on); `gain`: the dense "
-        "form with the same metric over this; memory: rise of the peak, in a process of its own.",
+        "snowflake_peers.py`. Seconds are medians of interleaved rounds, of what takes more than 2 s of one run; "
+        "`gain`: the dense form with the same metric over this; memory: rise of the peak, where what is freed is given "
+        "back. What the dense form costs hardly depends on d and k: where it takes long it runs for d = 4 alone, and "
+        "gains of other shapes are over that. With a snowflake it needs about 320 N^2 numbers, and grows as N^2 at "
+        "least: at N = 10,000, where it does not fit, 25 times its row of N = 2,000.",
         "",
         "| N | d | k | contender | s | gain | peak MB |",
         "|" + "---|" * 7,

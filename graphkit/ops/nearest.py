@@ -82,7 +82,7 @@ def nearest_neighbors(
         x = x.float()
     sets = point_sets(x, batch)
     points = sets.sort(x)
-    name = _choose(points, sets) if method == "auto" else method
+    name = fastest_exact(points, sets) if method == "auto" else method
     if name == "native":
         found = _native(points, sets, k, loop)
     elif name == "tree":
@@ -141,12 +141,8 @@ def to_users(sets: PointSets, index: Tensor, key: Tensor) -> tuple[Tensor, Tenso
     return torch.where(index < 0, index, sets.order[index.clamp(min=0)])[inverse], key[inverse]
 
 
-def runs_native(x: Tensor) -> bool:
-    """Whether the native search runs on ``x`` unless another backend is forced."""
-    return x.device.type == "cpu" and select(x) == "native" and not native.nearest_why_not()
-
-
-def _choose(points: Tensor, sets: PointSets) -> str:
+def fastest_exact(points: Tensor, sets: PointSets) -> str:
+    """The method that ``"auto"`` is for these points, sorted by set."""
     count, dim = points.shape
     one_set = count > 0 and int(sets.end[0]) == count
     on_cpu = points.device.type == "cpu" and select(points) in ("native", "torch")
@@ -160,6 +156,11 @@ def _choose(points: Tensor, sets: PointSets) -> str:
     if select(points) == "reference":
         return "blocked"
     return "native" if runs_native(points) and dim < _MATMUL_FROM else "matmul"
+
+
+def runs_native(x: Tensor) -> bool:
+    """Whether the native search runs on ``x`` unless another backend is forced."""
+    return x.device.type == "cpu" and select(x) == "native" and not native.nearest_why_not()
 
 
 def _native(points: Tensor, sets: PointSets, k: int, loop: bool) -> tuple[Tensor, Tensor]:
