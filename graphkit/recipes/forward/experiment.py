@@ -188,6 +188,11 @@ def at_depth(result: RunResult, depth: int, split: str) -> float | None:
     return result.metrics.get(f"{split}/depth-{depth}")
 
 
+def epochs_to(result: RunResult, depth: int) -> int:
+    """How many epochs made the network of this depth: with a greedy rule those of its own layers."""
+    return sum(record.metrics.get("layer", 1) <= depth for record in result.history)
+
+
 def scores_by_depth(result: RunResult, layers: int, split: str) -> dict[int, float]:
     """All depths that a run has scores of; for back-propagation the one it was trained with.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from graphkit.recipes.forward.experiment import (
     Network,
+    epochs_to,
     open_graph,
     run_backprop,
     run_rule,
@@ -133,7 +134,8 @@ def _split(options: ForwardOptions, data: Any, number: int) -> Any:
 def _table(options: ForwardOptions, runs: Sequence[RunResult], baseline: Sequence[RunResult]) -> list[str]:
     metric = "AUC" if options.rule.startswith("link") else "accuracy"
     lines = [f"{'trained by':<24}{'depth':>6}{'seed':>7}{'val':>9}{'test':>9}{'epochs':>8}{'ms/epoch':>10}"]
-    summary = [f"test {metric}, mean ± unbiased standard deviation over {len(runs)} seeds:"]
+    several = f", mean ± unbiased standard deviation over {len(runs)} seeds" if len(runs) > 1 else " of one seed"
+    summary = [f"test {metric}{several}:"]
     for name, results in ((options.rule, runs), ("back-propagation", baseline)):
         depths: dict[int, list[float]] = {}
         for result in results:
@@ -142,12 +144,12 @@ def _table(options: ForwardOptions, runs: Sequence[RunResult], baseline: Sequenc
                 depths.setdefault(depth, []).append(score)
                 lines.append(
                     f"{name:<24}{depth:>6}{result.seed:>7}{100 * val[depth]:>9.2f}{100 * score:>9.2f}"
-                    f"{result.epochs:>8}{1000 * result.epoch_seconds:>10.1f}"
+                    f"{epochs_to(result, depth):>8}{1000 * result.epoch_seconds:>10.1f}"
                 )
-        summary += [f"  {name}, {depth} layers: {plus_minus(scores)}" for depth, scores in depths.items()]
+        summary += [f"  {name}, depth {depth}: {plus_minus(scores)}" for depth, scores in depths.items()]
     if baseline:
         summary.append(
-            "Back-propagation: the same convolutions, input rows of length 1 as the rule sees them. Epochs of a greedy "
-            "rule train one layer each, and are counted over all layers."
+            "Back-propagation: the same convolutions, input rows of length 1 as the rule sees them. An epoch of a "
+            "greedy rule trains one layer; those of all layers up to a depth are counted."
         )
     return [*lines, *summary]

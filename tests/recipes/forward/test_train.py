@@ -17,9 +17,11 @@ def test_a_table_with_back_propagation_beside_it(tmp_path: Path, capsys: pytest.
     printed = capsys.readouterr().out
     assert "karate: 34 nodes, 156 directed edges, 34 features, 4 classes; split: fixed" in printed
     assert (tmp_path / "results.txt").read_text() in printed
-    for words in ("sf, 1 layers: ", "sf, 2 layers: ", "back-propagation, 2 layers: ", "over 2 seeds"):
+    for words in ("sf, depth 1: ", "sf, depth 2: ", "back-propagation, depth 2: ", "over 2 seeds"):
         assert words in printed
     rows = read_jsonl(tmp_path / "results.jsonl")
+    lines = [line.split() for line in printed.splitlines()]
+    assert [line[5] for line in lines if line[:1] == ["sf"]] == ["4", "8", "4", "8"]  # epochs up to a depth
     ends = [(row["name"], row["seed"]) for row in rows if row["event"] == "finish"]
     assert ends == [("sf-gcn-2", 3), ("backprop-gcn-2", 3), ("sf-gcn-2", 4), ("backprop-gcn-2", 4)]
     assert cli.main([*arguments, "--progress", "false", "--resume", "true"]) == 0
@@ -43,14 +45,14 @@ def test_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert cli.main([*arguments, "--out", str(tmp_path), "--progress", "false"]) == 0
     printed = capsys.readouterr().out
-    assert "test AUC" in printed
+    assert "test AUC of one seed" in printed
     assert "back-propagation" not in printed
 
 
 def test_help_of_train_names_the_rules(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         cli.main(["train", "--help"])
-    assert "graphkit train --rule ... trains forward-only" in " ".join(capsys.readouterr().out.split())
+    assert "--rule RULE trains forward-only" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(SystemExit, match="0"):
         cli.main(["train", "--rule", "sf", "--help"])
     assert "--hidden_channels" in capsys.readouterr().out

@@ -1,11 +1,17 @@
-"""Trains on two processes for test_pipeline.py: ``FOLDER``. They are forked, so that one import serves both."""
+"""Trains on two processes for test_pipeline.py: ``FOLDER``. They are forked, so that one import serves all.
+
+Then two more are killed as they train, by a signal that no process survives, and two others go on from what they left.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +36,12 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-class StoppedError(Exception):
-    """Stands for a kill of both processes."""
+KILLED = ("pipeline-sf-top-to-input", "data-sf")
 
 
-def stop(record: Any) -> None:
+def kill(record: Any) -> None:
     if record.epoch == 3:
-        raise StoppedError
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def train(name: str, **more: Any) -> tuple[ForwardTrainer, Any]:
@@ -46,38 +51,56 @@ def train(name: str, **more: Any) -> tuple[ForwardTrainer, Any]:
     return made, made.fit(data_for(rule), resume=resume)
 
 
-def work(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2, timeout=timedelta(seconds=60))
+def whole(rank: int, folder: Path) -> None:
     for name in RUNS:
         made, result = train(name)
         record = {"state": made.state_dict(), "loss": [r.loss for r in result.history], "metrics": result.metrics}
         torch.save(record, folder / f"{name}-{rank}.pt")
-    name = "pipeline-sf-top-to-input"
-    try:
-        train(name, checkpoint_dir=folder / "checkpoints", checkpoint_every=2, callbacks=[stop])
-    except StoppedError:
-        made, result = train(name, checkpoint_dir=folder / "checkpoints", checkpoint_every=2)
-        torch.save({"state": made.state_dict()}, folder / f"resumed-{rank}.pt")
+
+
+def killed(name: str, rank: int, folder: Path) -> None:
+    train(name, checkpoint_dir=folder / f"checkpoints-{name}", checkpoint_every=2, callbacks=[kill])
+
+
+def resumed(name: str, rank: int, folder: Path) -> None:
+    made, _ = train(name, checkpoint_dir=folder / f"checkpoints-{name}", checkpoint_every=2)
+    torch.save({"state": made.state_dict()}, folder / f"{name}-resumed-{rank}.pt")
+
+
+def work(job: Callable[[int, Path], None], number: int, rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    meet, limit = f"file://{folder}/meet-{number}", timedelta(seconds=60)
+    dist.init_process_group("gloo", meet, rank=rank, world_size=2, timeout=limit)
+    job(rank, folder)
     dist.destroy_process_group()
 
 
-def main(folder: Path) -> None:
+def run(job: Callable[[int, Path], None], number: int, folder: Path) -> list[int]:
+    """Two processes at one job; how they ended."""
     children = []
     for rank in range(2):
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                work(rank, folder)
+                work(job, number, rank, folder)
                 code = 0
-            except BaseException:
+            except Exception:
                 traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(code)
         children.append(pid)
-    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+
+
+def main(folder: Path) -> None:
+    ends = run(whole, 0, folder)
+    for number, name in enumerate(KILLED):
+        # Who is not killed first loses its connection, or is killed too.
+        assert -signal.SIGKILL in run(partial(killed, name), 2 * number + 1, folder)
+        ends += run(partial(resumed, name), 2 * number + 2, folder)
+    sys.exit(max(ends))
 
 
 if __name__ == "__main__":

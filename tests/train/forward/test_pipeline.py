@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 from graphkit.train import Share
 from graphkit.train.forward.pipeline import Pipeline
-from tests.train.forward.pipeline_worker import RUNS, train
+from tests.train.forward.pipeline_worker import KILLED, RUNS, train
 
 WORKER, ROOT = Path(__file__).with_name("pipeline_worker.py"), Path(__file__).parents[3]
 
@@ -37,9 +38,9 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         assert first["metrics"] == second["metrics"] == pytest.approx(result.metrics)
         if name.startswith("data"):
             assert first["loss"] == pytest.approx([r.loss for r in result.history], rel=1e-7)
-    for rank in range(2):
-        resumed = torch.load(tmp_path / f"resumed-{rank}.pt", weights_only=True)["state"]
-        whole = torch.load(tmp_path / f"pipeline-sf-top-to-input-{rank}.pt", weights_only=True)["state"]
+    for name, rank in product(KILLED, range(2)):
+        resumed = torch.load(tmp_path / f"{name}-resumed-{rank}.pt", weights_only=True)["state"]
+        whole = torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)["state"]
         assert all(value.equal(resumed[key]) for key, value in whole.items())
 
 
