@@ -173,6 +173,7 @@ def _times(conv: str, data: Data, classes: int, rounds: int) -> list[str]:
 
 
 def _by_depth(title: str, data: Data, classes: int, hidden: int, depths: Sequence[int], rounds: int) -> list[str]:
+    held: list[tuple[float, float]] = []
     lines = [
         f"{title}: sf against back-propagation by depth. Peaks are of a whole training with validation, the data not",
         "counted, with the weights themselves and without:",
@@ -195,8 +196,15 @@ def _by_depth(title: str, data: Data, classes: int, hidden: int, depths: Sequenc
                 peak_bytes(partial(run_rule, "sf", network, data, classes, QUICK, Path(folder))) / 2**20,
             ]
         weights = sum(p.numel() for p in _network("sf", "gcn", layers, data, classes, hidden).parameters()) * 4 / 2**20
+        held.append((peaks[1], peaks[1] - weights))
         lines.append(
             f"| {layers} | {1000 * found['bp']:.1f} | {1000 * found['sf']:.1f} | {found['bp'] / found['sf']:.1f}x | "
             f"{peaks[0]:.1f} | {peaks[1]:.1f} | {peaks[0] - weights:.1f}, {peaks[1] - weights:.1f} |"
         )
+    whole, rest = (last / first for first, last in zip(held[0], held[-1], strict=True))
+    lines += [
+        "",
+        f"sf's peak with {depths[-1]} layers is {whole:.2f}x that with {depths[0]}, and {rest:.2f}x without the weights",
+        "themselves: activations, gradients, Adam's moments and the best weights are those of one layer.",
+    ]
     return lines

@@ -33,7 +33,7 @@ class ForwardConfig:
         compat: "official" restores what the published code does and we do not: goodness is a mean when predicting,
             forward-forward rules are given validation labels when they are tested, top-to-loss is scored on features
             that are not normalised, link scores are divided by twice the number of layers.
-        fast: aggregate frozen inputs once where the layer is linear (same numbers; False is there to compare with).
+        fast: compute once what does not change (same numbers; False calls the layers, to compare with).
         seed: of the class nodes' features, the negatives and all generators.
         device: "auto" (CUDA if there is one, else CPU) or a device of torch.
         progress: show a progress bar; null: only on a terminal.

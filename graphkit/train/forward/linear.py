@@ -31,7 +31,7 @@ from graphkit.train.forward.losses import row_normalize
 # Which adjacency: ("gcn", improved, add_self_loops), ("sum",), ("mean",), the node itself: ("root",), or its neighbours
 # and itself, once: ("loops",).
 Kind = tuple[object, ...]
-_BLOCK = 512
+_BLOCK = 2**20  # numbers
 _SPARSE = 0.1
 
 
@@ -235,11 +235,12 @@ def class_mix(topology: Topology, kind: Kind, features: Features, rows: Tensor) 
 
 def _blocks(x: Tensor, source: Tensor, target: Tensor, weight: Tensor, count: int) -> Iterator[tuple[int, Tensor]]:
     """The weighted sums of sources, some rows at a time: the number of the first row, and ``[rows, d]``."""
-    bounds = torch.arange(0, count + _BLOCK, _BLOCK, device=target.device)
+    step = max(512, _BLOCK // max(1, x.size(1)))
+    bounds = torch.arange(0, count + step, step, device=target.device)
     places = torch.searchsorted(target, bounds).tolist()
-    for first, low, high in zip(range(0, count, _BLOCK), places[:-1], places[1:], strict=True):
+    for first, low, high in zip(range(0, count, step), places[:-1], places[1:], strict=True):
         edges = torch.stack([source[low:high], target[low:high] - first])
-        graph = Graph.from_edge_index(edges, (x.size(0), min(_BLOCK, count - first)), copy=False)
+        graph = Graph.from_edge_index(edges, (x.size(0), min(step, count - first)), copy=False)
         yield first, gather_reduce(x, graph, edge_weight=weight[low:high])
 
 
@@ -259,13 +260,14 @@ def product_of_all_rows(topology: Topology, kind: Kind, features: Features, weig
     rows = torch.arange(topology.num_nodes, device=features.real.device)
     x, classes = features.real, features.scaled_classes()
     source, target, edge_weight = topology.into(kind, rows, x.dtype)
-    out = x.new_zeros(topology.num_nodes, weight.size(0))
-    if classes is not None:
+    if classes is None:
+        out = x.new_zeros(topology.num_nodes, weight.size(0))
+    else:
         out = class_mix(topology, kind, features, rows) @ F.linear(classes, weight)
     real = source < x.size(0)
     source, target, edge_weight = source[real], target[real], edge_weight[real]
     if features.scale is not None:
         edge_weight = edge_weight * features.scale[source]
     for first, block in _blocks(x, source, target, edge_weight, topology.num_nodes):
-        out[first : first + _BLOCK] += F.linear(block, weight)
+        out[first : first + block.size(0)] += F.linear(block, weight)
     return out

@@ -45,8 +45,9 @@ class ForwardTrainer:
 
     Greedy rules train layer 1 until its validation score stops rising, freeze it, train layer 2 on its outputs, and so
     on; where a layer is a linear aggregation and a product (``GCNConv``, ``SAGEConv``, ``GraphConv``), the frozen input
-    is aggregated once and an epoch is products with the rows of the loss. Top-down rules advance all layers at once,
-    each reading what its neighbours said a step before. Predictions are votes of all layers.
+    is aggregated once and an epoch is products with the rows of the loss; ``GATConv`` attends from those rows alone (a
+    table of what is computed once: :mod:`graphkit.train.forward`). Top-down rules advance all layers at once, each
+    reading what its neighbours said a step before. Predictions are votes of all layers.
 
     ======================== ======== ==========================================================================
     rule                     kind     what a layer learns

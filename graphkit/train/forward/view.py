@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit.train.forward.attention import Attended, AttentionForm, attention_form, has_attention_form
@@ -129,12 +128,8 @@ def all_rows(layer: ForwardLayer, features: Features, topology: Topology, config
 
 def pre_activation(form: LinearForm, features: Features, topology: Topology) -> Tensor:
     """What a linear layer gives for every node, before the rectifier: computed once, so that nothing is kept."""
-    if features.is_sparse():
-        parts = [product_of_all_rows(topology, kind, features, weight) for kind, weight in form.terms]
-    else:
-        x = features.dense()
-        parts = [F.linear(topology.aggregate(kind, x), weight) for kind, weight in form.terms]
-    out = parts[0]
-    for part in parts[1:]:
-        out += part
+    (kind, weight), *more = form.terms
+    out = product_of_all_rows(topology, kind, features, weight)
+    for kind, weight in more:
+        out += product_of_all_rows(topology, kind, features, weight)
     return out if form.bias is None else out.add_(form.bias)
