@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from graphkit.ops.bounded_gumbel import bounded_gumbel_topk
 from graphkit.ops.lazy_gumbel import lazy_gumbel_topk
 from graphkit.ops.nearest import Method, nearest_neighbors, runs_native, to_users
 from graphkit.ops.point_sets import (
+    CostPart,
     PairCost,
     PointSets,
     check_k,
@@ -59,6 +61,7 @@ def gumbel_topk(
     sampling: Sampling = "auto",
     search: Method = "auto",
     noise: Tensor | None = None,
+    parts: Sequence[CostPart] | None = None,
 ) -> Tensor:
     r"""Draws k neighbours of every point without replacement, the likelier the less they cost.
 
@@ -67,8 +70,9 @@ def gumbel_topk(
     "Stochastic beams and where to find them", ICML 2019). Nothing of size N x N is made, and no result depends on
     blocks or threads. Not differentiable: compute what follows from the pairs.
 
-    How it is done: ``"full"`` draws the noise of every pair, by the native search for the squared distance and for a
-    cost that increases with the distance (:mod:`graphkit.ops.bounded_gumbel`), else by blocks of rows: the same graph.
+    How it is done: ``"full"`` draws the noise of every pair, by the native search for the squared distance, for a cost
+    that increases with the distance and for a sum of such (:mod:`graphkit.ops.bounded_gumbel`), else by blocks of rows:
+    the same graph.
     ``"lazy"`` takes the nearest points and those few others whose noise can lift them above these
     (:func:`graphkit.ops.lazy_gumbel.lazy_gumbel_topk`): another draw from the same law, for costs that increase with
     the distance. It is what ``"auto"`` takes for these where the native search is missing.
@@ -87,6 +91,8 @@ def gumbel_topk(
         search: how the nearest points are found, see :func:`~graphkit.ops.nearest_neighbors`. With ``"approximate"``
             the draw is lazy, and a near point that the search misses may be drawn too rarely.
         noise: ``[N, N]``, noise to use in the place of draws: entry (i, j) is that of candidate j of point i.
+        parts: the same cost as a sum of functions of distances, which the native search can bound. Costs are then
+            computed in float64.
 
     Returns:
         int64 ``[N, k]``, best first; -1 where a set has fewer points.
@@ -122,7 +128,11 @@ def gumbel_topk(
     key = check_key(seed) if noise is None and noise_scale > 0 else 0
     sets = point_sets(x, batch)
     points = sets.sort(x if x.dtype in (torch.float32, torch.float64) else x.float())
-    in_kernel = increasing and noise is None and search in ("auto", "native") and runs_native(points)
+    if parts is not None:
+        points = points.double()
+        parts = [_sorted(part, sets) for part in parts]
+    bounded = increasing or parts is not None
+    in_kernel = bounded and noise is None and search in ("auto", "native") and runs_native(points)
     if sampling == "lazy" or (sampling == "auto" and increasing and noise is None and not in_kernel):
         index = lazy_gumbel_topk(points, sets, k, cost, factor, noise_scale, key, loop, search=search)
     elif in_kernel and cost is None:
@@ -130,11 +140,16 @@ def gumbel_topk(
         scales = (key, factor, float(noise_scale))
         index, _ = native.nearest(points.t().contiguous(), rows, sets.begin, sets.end, k, loop, scales)
     elif in_kernel and cost is not None:
-        index = bounded_gumbel_topk(points, sets, k, cost, factor, noise_scale, key, loop)
+        index = bounded_gumbel_topk(points, sets, k, cost, factor, noise_scale, key, loop, parts)
     else:
         rows = torch.arange(points.size(0), device=x.device)
         index = full_gumbel_topk(points, sets, rows, k, cost, factor, noise_scale, key, loop, noise)
     return to_users(sets, index, index)[0]
+
+
+def _sorted(part: CostPart, sets: PointSets) -> CostPart:
+    weight = None if part.weight is None else sets.sort(part.weight.double())
+    return CostPart(sets.sort(part.points.double()), weight, part.cost)
 
 
 def full_gumbel_topk(

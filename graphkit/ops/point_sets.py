@@ -15,6 +15,20 @@ PairCost = Callable[[Tensor, Tensor], Tensor]
 """Maps points ``[..., d]`` and ``[..., d]``, whose leading shapes broadcast, to costs ``[...]``."""
 
 
+class CostPart(NamedTuple):
+    """One term of a cost that is a sum: a function of the weighted squared distance of points of its own.
+
+    Attributes:
+        points: ``[N, d]``, a row for each point.
+        weight: ``[N]``: the squared distance of two points is taken times the weights of both; None: 1.
+        cost: maps that to the term; 0 or more, increasing.
+    """
+
+    points: Tensor
+    weight: Tensor | None
+    cost: Callable[[Tensor], Tensor]
+
+
 class PointSets(NamedTuple):
     """Points sorted by set, and where each one's set begins and ends.
 

@@ -7,7 +7,7 @@ import torch
 
 from graphkit import ops
 from graphkit.native import library
-from graphkit.native.nearest import nearest, nearest_why_not
+from graphkit.native.nearest import BIN_SHIFT, CostTables, nearest, nearest_why_not
 
 
 class Old:
@@ -43,3 +43,19 @@ def test_far_points_overflow_nothing() -> None:
     index, key = nearest(columns, five, torch.zeros(5).long(), torch.full((5,), 5), 2, False)
     assert index[0].tolist() == [4, 1]
     assert bool(key.isfinite().all())
+
+
+@pytest.mark.skipif(bool(nearest_why_not()), reason=nearest_why_not())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_cost_of_two_parts(dtype: torch.dtype) -> None:
+    """Squares of 1 to 2 cost 1 in the first part and 3 in the second, less cost 0, more 2 and 6; the second weighs."""
+    octave = 1 << (23 - BIN_SHIFT)
+    first = torch.tensor([127 * octave - 1] * 2)  # the bin before that of 1.0
+    one = torch.tensor([0.0] + [1.0] * octave + [2.0])
+    weight = torch.tensor([[1.0, 1.0, 1.0, 1.0], [0.5, 1.0, 4.0, 4.0]], dtype=dtype)
+    tables = CostTables(torch.tensor([2, 1]), first, torch.stack([one, 3 * one]), weight)
+    columns = torch.tensor([[0.0, 1.0, 1.0, 0.1], [0.0, 0.1, 5.0, 0.1], [0.0, 1.0, 0.8, 0.5]], dtype=dtype)
+    query, begin, end = torch.tensor([0]), torch.tensor([0]), torch.tensor([4])
+    index, key = nearest(columns, query, begin, end, 3, False, tables=tables)
+    assert index.tolist() == [[3, 1, 2]]  # costs 0 + 0, 1 + 0 and 2 + 3
+    assert key.tolist() == [[0.0, 1.0, 5.0]]

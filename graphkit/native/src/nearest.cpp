@@ -1,4 +1,5 @@
-// The k nearest points of each point, by squared distance, or by a cost that increases with it, less Gumbel noise.
+// The k nearest points of each point, by squared distance, or by a cost, less Gumbel noise.  A cost is a sum over parts of
+// the coordinates of functions that increase with the weighted squared distance in the part.
 //
 // Columns are taken in tiles: a vectorised pass gives a lower bound of the key of every column of the tile, and only
 // those below the worst key kept so far get their key in double and a place in the heap.  The noise of a pair is a
@@ -33,11 +34,14 @@ struct NearestArgs {
     int64_t k;
     int64_t loop;   // a point is its own neighbour
     int64_t noisy;  // keys are cost_scale * cost - noise_scale * Gumbel(0, 1)
-    int64_t first_bin;
+    int64_t parts;  // 0: the cost is the squared distance
     int64_t bins;
     uint64_t seed;
-    const float* table;  // [bins] costs by the high bits of the squared distance as a float, less first_bin; increasing.
-                         // Null: the cost is the squared distance.
+    const int64_t* part_dim;   // [parts], of `dim` in all
+    const int64_t* first_bin;  // [parts]
+    const float* table;   // [parts, bins] costs by the high bits of a weighted squared distance as a float, less first_bin;
+                          // increasing
+    const void* weight;   // [parts, points]: squared distances in a part are times those of both points; null: 1
     const void* columns;  // [dim, points]
     const int64_t* query;  // [queries], numbers of points
     const int64_t* begin;  // [queries], the range of points that are candidates
@@ -102,17 +106,22 @@ inline __attribute__((always_inline)) int32_t bin_of(float square) {
     return bits >> kBinShift;
 }
 
-// Replaces squared distances by costs of their bins, or of the bins just below: `shrink` is less than 1 by what the
+// Adds the costs of the bins of squared distances, or of the bins just below: `shrink` is less than 1 by what the
 // distances may be rounded up.
 template <class T>
 inline __attribute__((always_inline)) void look_up(const float* table, int32_t first_bin, int32_t last, float shrink,
-                                                   int64_t n, T* __restrict out) {
+                                                   const T* square, int64_t n, T* __restrict out) {
     for (int64_t j = 0; j < n; ++j) {
-        int32_t bin = bin_of(static_cast<float>(out[j]) * shrink) - first_bin;
+        int32_t bin = bin_of(static_cast<float>(square[j]) * shrink) - first_bin;
         bin = bin < 0 ? 0 : bin;
         bin = bin > last ? last : bin;
-        out[j] = table[bin];
+        out[j] += table[bin];
     }
+}
+
+template <class T>
+inline __attribute__((always_inline)) void scale(const T* weight, T own, int64_t n, T* __restrict square) {
+    for (int64_t j = 0; j < n; ++j) square[j] *= weight[j] * own;
 }
 
 // Replaces squared distances by lower bounds of the noisy keys.  The noise -log(-log(1 - u)) is at most -log(u), and
@@ -158,10 +167,11 @@ template <class T> inline __attribute__((always_inline)) int64_t below(const T* 
     GK_CLONES void tile_noise(uint64_t row_key, int64_t first, int64_t n, T cost, T noise, T* out) {                  \
         subtract_noise<T>(row_key, first, n, cost, noise, out);                                                       \
     }                                                                                                                 \
-    GK_CLONES void tile_look_up(const float* table, int32_t first_bin, int32_t last, float shrink, int64_t n,         \
-                                T* out) {                                                                             \
-        look_up<T>(table, first_bin, last, shrink, n, out);                                                           \
+    GK_CLONES void tile_look_up(const float* table, int32_t first_bin, int32_t last, float shrink, const T* square,   \
+                                int64_t n, T* out) {                                                                  \
+        look_up<T>(table, first_bin, last, shrink, square, n, out);                                                   \
     }                                                                                                                 \
+    GK_CLONES void tile_scale(const T* weight, T own, int64_t n, T* square) { scale<T>(weight, own, n, square); }     \
     GK_CLONES int64_t tile_below(const T* value, int64_t n, T limit, int32_t* hit) {                                  \
         return below<T>(value, n, limit, hit);                                                                        \
     }
@@ -177,11 +187,48 @@ template <class T> T widened(double limit, int64_t dim) {
                                                                        : static_cast<T>(bound);
 }
 
+// The costs of a tile of columns from below.
+template <class T>
+void tile_costs(const NearestArgs& args, int64_t self, int64_t first, const T* point, int64_t n, T* out) {
+    const T *columns = static_cast<const T*>(args.columns), *weight = static_cast<const T*>(args.weight);
+    const float shrink = 1 - static_cast<float>(args.dim + 4) * 2 * std::numeric_limits<float>::epsilon();
+    T squares[kTile];
+    std::fill(out, out + n, T(0));
+    for (int64_t part = 0, c = 0; part < args.parts; c += args.part_dim[part++]) {
+        tile_squares(columns + c * args.stride + first, args.stride, point + c, args.part_dim[part], n, squares);
+        if (weight != nullptr)
+            tile_scale(weight + part * args.stride + first, weight[part * args.stride + self], n, squares);
+        tile_look_up(args.table + part * args.bins, static_cast<int32_t>(args.first_bin[part]),
+                     static_cast<int32_t>(args.bins) - 1, shrink, squares, n, out);
+    }
+}
+
+// The cost of one pair, by the bins of its squared distances in double.
+template <class T> double pair_cost(const NearestArgs& args, int64_t self, int64_t j, const T* point) {
+    const T *columns = static_cast<const T*>(args.columns), *weight = static_cast<const T*>(args.weight);
+    const auto square = [&](int64_t first, int64_t last) {
+        double sum = 0;
+        for (int64_t c = first; c < last; ++c) {
+            const double a = static_cast<double>(columns[c * args.stride + j]) - static_cast<double>(point[c]);
+            sum += a * a;
+        }
+        return sum;
+    };
+    if (args.parts == 0) return square(0, args.dim);
+    double cost = 0;
+    for (int64_t part = 0, c = 0; part < args.parts; c += args.part_dim[part++]) {
+        double value = square(c, c + args.part_dim[part]);
+        if (weight != nullptr)
+            value *= static_cast<double>(weight[part * args.stride + j]) * weight[part * args.stride + self];
+        const int64_t bin = bin_of(static_cast<float>(value)) - args.first_bin[part];
+        cost += args.table[part * args.bins + std::max<int64_t>(0, std::min(bin, args.bins - 1))];
+    }
+    return cost;
+}
+
 template <class T> void search(const NearestArgs& args, int64_t q, std::vector<Entry>& heap, std::vector<T>& point) {
     const T* columns = static_cast<const T*>(args.columns);
     const int64_t self = args.query[q], dim = args.dim, stride = args.stride;
-    const int32_t first_bin = static_cast<int32_t>(args.first_bin), last_bin = static_cast<int32_t>(args.bins) - 1;
-    const float shrink = 1 - static_cast<float>(dim + 4) * 2 * std::numeric_limits<float>::epsilon();
     const uint64_t row_key = fold(args.seed, static_cast<uint64_t>(self));
     for (int64_t c = 0; c < dim; ++c) point[static_cast<size_t>(c)] = columns[c * stride + self];
     heap.clear();
@@ -190,23 +237,17 @@ template <class T> void search(const NearestArgs& args, int64_t q, std::vector<E
     int32_t hit[kTile + 1];
     for (int64_t first = args.begin[q]; first < args.end[q]; first += kTile) {
         const int64_t n = std::min(kTile, args.end[q] - first);
-        tile_squares(columns + first, stride, point.data(), dim, n, values);
-        if (args.table != nullptr) tile_look_up(args.table, first_bin, last_bin, shrink, n, values);
+        if (args.parts == 0)
+            tile_squares(columns + first, stride, point.data(), dim, n, values);
+        else
+            tile_costs<T>(args, self, first, point.data(), n, values);
         if (args.noisy != 0)
             tile_noise(row_key, first, n, static_cast<T>(args.cost_scale), static_cast<T>(args.noise_scale), values);
         const int64_t hits = tile_below(values, n, limit, hit);
         for (int64_t h = 0; h < hits; ++h) {
             const int64_t j = first + hit[h];
             if (values[hit[h]] > limit || (j == self && args.loop == 0)) continue;  // the limit falls on the way
-            double key = 0;
-            for (int64_t c = 0; c < dim; ++c) {
-                const double a = static_cast<double>(columns[c * stride + j]) - static_cast<double>(point[size_t(c)]);
-                key += a * a;
-            }
-            if (args.table != nullptr) {
-                const int32_t bin = bin_of(static_cast<float>(key)) - first_bin;
-                key = static_cast<double>(args.table[std::max(0, std::min(bin, last_bin))]);
-            }
+            double key = pair_cost<T>(args, self, j, point.data());
             if (args.noisy != 0)
                 key = args.cost_scale * key - args.noise_scale * gumbel(fold(row_key, static_cast<uint64_t>(j)));
             const Entry entry(key, j);
@@ -246,7 +287,7 @@ template <class T> void run(const NearestArgs& args) {
 }  // namespace
 
 // Returns 1 if there is no memory for the heaps.
-GK_EXPORT int graphkit_nearest_points(const NearestArgs* args) {
+GK_EXPORT int graphkit_nearest(const NearestArgs* args) {
     try {
         if (args->wide != 0)
             run<double>(*args);

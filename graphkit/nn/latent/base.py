@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 
 from graphkit import ops
 from graphkit.graph import Graph
+from graphkit.ops.point_sets import CostPart
 
 
 class Metric(nn.Module):
     """A distance of latent points, possibly learned: ``metric(x, y)``, ``[..., d]``, ``[..., d]`` -> ``[...]``.
 
-    A new metric is a subclass in a file of its own with :meth:`forward`, and :meth:`cost` where edges are drawn by
-    another number than the squared distance.
+    A new metric is a subclass in a file of its own with :meth:`forward`, :meth:`cost` where edges are drawn by another
+    number than the squared distance, and :meth:`parts` where that is a sum of functions of distances.
 
     Attributes:
         increasing: the cost increases with the Euclidean distance, so that Euclidean neighbours are its neighbours.
@@ -32,6 +34,13 @@ class Metric(nn.Module):
         """What an edge between ``x`` and ``y`` costs: its probability is ``exp(-scale * cost)``."""
         distance: Tensor = self(x, y)
         return distance.square()
+
+    def parts(self, z: Tensor) -> Sequence[CostPart] | None:
+        """The cost of pairs of the points ``z`` as a sum of increasing functions of distances, if it is one.
+
+        Then neighbours are searched natively; without it, and where the cost is not ``increasing``, in blocks of pairs.
+        """
+        return None
 
 
 class Choice(NamedTuple):
@@ -88,6 +97,8 @@ class Sampler(nn.Module):
 def choose(z: Tensor, metric: Metric, request: Request, k: int | None = None) -> Tensor:
     """int64 ``[N, k]``: the neighbours that each point draws, or its nearest; -1 where there are fewer."""
     count = request.k if k is None else k
+    with torch.no_grad():
+        parts = None if metric.increasing else metric.parts(z)
     return ops.gumbel_topk(
         z,
         count,
@@ -100,6 +111,7 @@ def choose(z: Tensor, metric: Metric, request: Request, k: int | None = None) ->
         increasing=metric.increasing,
         search="approximate" if request.approximate and metric.increasing else "auto",
         noise=request.noise,
+        parts=parts,
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit.nn.latent.base import Metric
+from graphkit.ops.point_sets import CostPart
 from graphkit.ops.snowflake import safe_norm
 
 
@@ -57,6 +58,14 @@ class PoincareBall(Metric):
         if self.legacy:
             return torch.acosh(1 + 1e-6 + 2 * (p - q).square().sum(-1) / inside)
         return 2 * torch.asinh(safe_norm(p - q) / inside.sqrt())
+
+    def parts(self, z: Tensor) -> list[CostPart]:
+        p = self._project(z.double())
+        return [CostPart(p, 1 / (1 - p.square().sum(-1)), self._of_ratio)]
+
+    def _of_ratio(self, q: Tensor) -> Tensor:
+        distance = torch.acosh(1 + 1e-6 + 2 * q) if self.legacy else 2 * torch.asinh(q.sqrt())
+        return distance.square()
 
     @staticmethod
     def _project(x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 
 from graphkit.nn.latent.base import Metric
 from graphkit.ops.manifolds import euclidean_sq_distance, hyperbolic_sq_distance, spherical_sq_distance
+from graphkit.ops.point_sets import CostPart
+from graphkit.ops.snowflake import safe_norm
 
 _SIGNS = {"euclidean": 0, "hyperbolic": -1, "spherical": 1}
+_FAR = {"euclidean": math.inf, "hyperbolic": 12.0, "spherical": 1e4}  # beyond, charts lose too many digits
 
 
 class ProductManifold(Metric):
@@ -91,5 +95,37 @@ class ProductManifold(Metric):
         assert total is not None  # there is a block
         return total
 
+    def parts(self, z: Tensor) -> list[CostPart] | None:
+        r"""The squared distance as a sum over blocks of functions of q, the squared distance in a chart of each.
+
+        On the sphere :math:`4 \arcsin^2 (\sqrt q / 2)` of points of :math:`R^{d + 1}`; in hyperbolic space
+        :math:`4\,\mathrm{asinh}^2 \sqrt{q\, c_u c_v}` of points of the Poincare ball, :math:`c = \cosh^2(|u| / 2)`.
+        """
+        blocks = z.double().split([dim for _, dim in self.blocks], -1)
+        lengths = [safe_norm(u) for u in blocks]
+        if any(bool((r > _FAR[kind]).any()) for (kind, _), r in zip(self.blocks, lengths, strict=True)):
+            return None
+        scales = self.scales.detach().double()
+        parts = []
+        for (kind, _), w, u, r in zip(self.blocks, scales, blocks, lengths, strict=True):
+            unit = u / torch.where(r > 0, r, 1.0).unsqueeze(-1)
+            if kind == "hyperbolic":
+                ball = unit * torch.tanh(r / 2).unsqueeze(-1)
+                parts.append(CostPart(ball, torch.cosh(r / 2).square(), partial(_hyperbolic, w)))
+            elif kind == "spherical":
+                sphere = torch.cat([torch.cos(r).unsqueeze(-1), unit * torch.sin(r).unsqueeze(-1)], -1)
+                parts.append(CostPart(sphere, None, partial(_spherical, w)))
+            else:
+                parts.append(CostPart(u, None, partial(torch.mul, w.square())))
+        return parts
+
     def extra_repr(self) -> str:
         return " x ".join(f"{kind}({dim})" for kind, dim in self.blocks)
+
+
+def _hyperbolic(w: Tensor, q: Tensor) -> Tensor:
+    return (2 * w * torch.asinh(q.sqrt())).square()
+
+
+def _spherical(w: Tensor, q: Tensor) -> Tensor:
+    return (2 * w * torch.asin((q.sqrt() / 2).clamp(max=1))).square()
