@@ -204,7 +204,7 @@ def _by_depth(title: str, data: Data, classes: int, hidden: int, depths: Sequenc
     whole, rest = (last / first for first, last in zip(held[0], held[-1], strict=True))
     lines += [
         "",
-        f"sf's peak with {depths[-1]} layers is {whole:.2f}x that with {depths[0]}, and {rest:.2f}x without the weights",
-        "themselves: activations, gradients, Adam's moments and the best weights are those of one layer.",
+        f"sf's peak with {depths[-1]} layers is {whole:.2f}x that with {depths[0]}; {rest:.2f}x without the weights as",
+        "such: activations, gradients, Adam's moments and the best weights are those of one layer.",
     ]
     return lines

@@ -19,10 +19,10 @@ labels that come in from the top                                 aggregated   no
 
 Linear are ``GCNConv``, ``SAGEConv`` (mean, sum) and ``GraphConv`` (:mod:`~graphkit.train.forward.linear`), attention is
 ``GATConv`` (:mod:`~graphkit.train.forward.attention`; not with ``compat="official"``). Graphs of right and wrong class
-nodes give real nodes the same degrees; in a softmax, the class node's edge is one term more. Versions of ``ff-la`` above
-its lowest layer, and candidate classes there, have nothing in common but weights and graph: each is aggregated once.
-Adam's moments go when their layer is finished. Top-down rules give every layer but the lowest a new input in each step,
-and every row is somebody's input: there is no more to keep.
+nodes give real nodes the same degrees; in a softmax, the class node's edge is one more term. Versions of ``ff-la``
+above its lowest layer, and candidate classes there, have nothing in common but weights and graph: each is aggregated
+once. Adam's moments go when their layer is finished. Top-down rules give every layer but the lowest a new input in each
+step, and every row is somebody's input: there is no more to keep.
 """
 
 from __future__ import annotations
