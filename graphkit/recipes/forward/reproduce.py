@@ -112,6 +112,8 @@ def cells(
 ) -> list[str]:
     """Published, measured and difference of every rule and depth, in per cent.
 
+    Where nothing is published on the data set, the scores on its larger form stand below, not to be subtracted.
+
     Example:
         >>> table = {("sf", "gcn"): {"citationfull-cora_ml": (87.75, 87.95)}}
         >>> print("\\n".join(cells("citationfull-cora_ml", "gcn", {"sf": {1: [0.88], 2: [0.87]}}, table, 2)).strip())
@@ -122,20 +124,25 @@ def cells(
     """
     lines = ["", f"{'test, by layers':<32}" + "".join(f"{depth:>11}     " for depth in range(1, layers + 1)).rstrip()]
     for rule, found in scores.items():
-        known = published.get((rule, conv), {}).get(dataset)
-        rows = {"published": [], "measured": [], "difference": []}  # type: dict[str, list[str]]
+        by_dataset = published.get((rule, conv), {})
+        known, larger = by_dataset.get(dataset), by_dataset.get(_NEAREST.get(dataset, ""))
+        rows = {"published": [], "measured": [], "difference": [], "larger": []}  # type: dict[str, list[str]]
         for depth in range(1, layers + 1):
             values, target = found.get(depth), None if known is None else known[depth - 1]
             rows["measured"].append("" if values is None else plus_minus(values))
-            rows["published"].append("" if target is None else f"{target:.2f}")
+            rows["published"].append("none" if target is None else f"{target:.2f}")
             both = values is not None and target is not None
             rows["difference"].append(f"{100 * mean_std(values)[0] - target:+.2f}" if both else "")  # type: ignore[arg-type,operator]
-        for number, (name, row) in enumerate(rows.items()):
-            if known is not None or name == "measured":
-                label = rule if number == 0 or known is None else ""
-                lines.append(f"{label:<20}{name:<10}" + "".join(f"{cell:>13}   " for cell in row).rstrip())
+            rows["larger"].append("" if larger is None else f"{larger[depth - 1]:.2f}")
+        shown = ["published", "measured", "larger" if known is None and larger is not None else "difference"]
+        for number, name in enumerate(shown):
+            label = rule if number == 0 else ""
+            lines.append(f"{label:<20}{name:<10}" + "".join(f"{cell:>13}   " for cell in rows[name]).rstrip())
     if dataset in _NEAREST:
-        lines.append(f"Nothing is published on {dataset}; the paper has {_NEAREST[dataset]}, a larger form of it.")
+        lines.append(
+            f"Nothing is published on {dataset}; larger: what is published on {_NEAREST[dataset]}, a larger form of it "
+            "with other splits."
+        )
     if any(rule == "backprop" for rule in scores):
         lines.append(
             "backprop is the same convolutions on input rows of length 1, as the forward rules see them; the published "
