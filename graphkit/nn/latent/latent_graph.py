@@ -20,6 +20,7 @@ from graphkit.nn.latent.straight_through import StraightThrough
 from graphkit.ops.point_sets import check_points
 
 _SAMPLERS = {"ddgm": DiscreteDGM, "cdgm": ContinuousDGM, "straight-through": StraightThrough, "dgg": DGG}
+_EXAMPLES = {"encoder": "torch.nn.Linear(16, 4)", "metric": "NeuralSnowflake()"}
 
 
 class Latent(NamedTuple):
@@ -110,6 +111,7 @@ class LatentGraph(nn.Module):
         x ``[N, ...]`` -> :class:`Latent` with up to N k edges
 
     Raises:
+        TypeError: if encoder or metric is none.
         ValueError: if points are not finite, or an argument is out of range.
 
     Source: Kazi et al., arXiv 2002.04999; Borde and Kratsios, arXiv 2310.15003.
@@ -143,6 +145,10 @@ class LatentGraph(nn.Module):
         super().__init__()
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f"'k' must be a positive int (got {k!r})")
+        for name, module, kind in (("encoder", encoder, nn.Module), ("metric", metric, Metric)):
+            if module is not None and not isinstance(module, kind):
+                got = f"the class {module.__name__}; make one" if isinstance(module, type) else type(module).__name__
+                raise TypeError(f"'{name}' must be None or a {kind.__name__} such as {_EXAMPLES[name]} (got {got})")
         if noise not in ("gumbel", "none"):
             raise ValueError(f"'noise' must be 'gumbel' or 'none' (got {noise!r})")
         if compat not in (None, "official"):

@@ -77,11 +77,8 @@ class ProductManifold(Metric):
         return torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
 
     def cost(self, x: Tensor, y: Tensor) -> Tensor:
-        dims = [dim for _, dim in self.blocks]
-        if x.size(-1) != sum(dims) or y.size(-1) != sum(dims):
-            raise ValueError(f"points must have {sum(dims)} coordinates (got {list(x.shape)} and {list(y.shape)})")
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-        parts = zip(x.to(wide).split(dims, -1), y.to(wide).split(dims, -1), strict=True)
+        parts = zip(self._split(x.to(wide)), self._split(y.to(wide)), strict=True)
         total: Tensor | None = None
         for (kind, _), scale, (u, v) in zip(self.blocks, self.scales, parts, strict=True):
             if kind == "hyperbolic":
@@ -101,7 +98,7 @@ class ProductManifold(Metric):
         On the sphere :math:`4 \arcsin^2 (\sqrt q / 2)` of points of :math:`R^{d + 1}`; in hyperbolic space
         :math:`4\,\mathrm{asinh}^2 \sqrt{q\, c_u c_v}` of points of the Poincare ball, :math:`c = \cosh^2(|u| / 2)`.
         """
-        blocks = z.double().split([dim for _, dim in self.blocks], -1)
+        blocks = self._split(z.double())
         lengths = [safe_norm(u) for u in blocks]
         if any(bool((r > _FAR[kind]).any()) for (kind, _), r in zip(self.blocks, lengths, strict=True)):
             return None
@@ -118,6 +115,12 @@ class ProductManifold(Metric):
             else:
                 parts.append(CostPart(u, None, partial(torch.mul, w.square())))
         return parts
+
+    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
+        dims = [dim for _, dim in self.blocks]
+        if x.size(-1) != sum(dims):
+            raise ValueError(f"points must have {sum(dims)} coordinates for {self.blocks} (got shape {list(x.shape)})")
+        return x.split(dims, -1)
 
     def extra_repr(self) -> str:
         return " x ".join(f"{kind}({dim})" for kind, dim in self.blocks)

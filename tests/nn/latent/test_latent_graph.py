@@ -270,6 +270,12 @@ def test_bad_arguments() -> None:
         GraphReward(form="p")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"must be a torch\.Tensor"):
         LatentGraph()([[0.0]])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"'metric' must be None or a Metric .* \(got the class NeuralSnowflake; make one"):
+        LatentGraph(None, NeuralSnowflake)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"'encoder' must be None or a Module .* \(got str\)"):
+        LatentGraph("mlp")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"points must have 3 coordinates .* \(got shape \[5, 4\]\)"):
+        LatentGraph(None, ProductManifold([("euclidean", 3)]))(torch.randn(5, 4))
     assert isinstance(make_sampler("dgg"), DGG)
 
 
