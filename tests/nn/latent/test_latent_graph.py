@@ -270,7 +270,9 @@ def test_bad_arguments() -> None:
         GraphReward(form="p")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"must be a torch\.Tensor"):
         LatentGraph()([[0.0]])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"'metric' must be None or a Metric .* \(got the class NeuralSnowflake; make one"):
+    with pytest.raises(
+        TypeError, match=r"'metric' must be None or a Metric .* \(got the class NeuralSnowflake; make one"
+    ):
         LatentGraph(None, NeuralSnowflake)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"'encoder' must be None or a Module .* \(got str\)"):
         LatentGraph("mlp")  # type: ignore[arg-type]
