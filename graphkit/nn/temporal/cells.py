@@ -79,28 +79,28 @@ class _MatrixCell(nn.Module):
         nn.init.uniform_(self.hidden_weight, -bound, bound)
         nn.init.zeros_(self.bias)
 
-    def _rows(self, batch: int) -> Tensor:
-        """The biases, once per sequence."""
-        return self.bias if batch == 1 else self.bias.repeat(1, batch)
+    def _bias(self, batch: int) -> Tensor:
+        """The biases, transposed, once per sequence ``[B * out, rows]``."""
+        return self.bias.t() if batch == 1 else self.bias.t().repeat(batch, 1)
 
     def _inputs(self, inputs: Tensor) -> Tensor:
-        """What inputs ``[T, B, in, out]`` add to the gates of all steps, in one product ``[rows, T * B * out]``."""
-        steps, batch = inputs.shape[:2]
-        columns = inputs.permute(2, 0, 1, 3).flatten(1)
-        return torch.addmm(self.bias.repeat(1, steps * batch), self.weight, columns)
+        """What inputs ``[T, B, in, out]`` add to the gates of all steps, in one product ``[T * B * out, rows]``."""
+        product = inputs.transpose(2, 3).flatten(0, 2) @ self.weight.t()
+        product.view(-1, self.out_channels, product.size(1)).add_(self.bias.t())
+        return product
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}"
 
 
 def _columns(state: Tensor) -> Tensor:
-    """``[B, in, out]`` -> ``[in, B * out]``."""
-    return state[0] if state.size(0) == 1 else state.transpose(0, 1).flatten(1)
+    """``[B, in, out]`` -> ``[B * out, in]``: the columns of all sequences, which a cell treats alike, as rows."""
+    return state.transpose(1, 2).flatten(0, 1)
 
 
 def _matrices(columns: Tensor, batch: int) -> Tensor:
-    """``[in, B * out]`` -> ``[B, in, out]``."""
-    return columns[None] if batch == 1 else columns.unflatten(1, (batch, -1)).transpose(0, 1)
+    """``[..., B * out, in]`` -> ``[..., B, in, out]``, row by row, as a product reads it."""
+    return columns.unflatten(-2, (batch, -1)).transpose(-1, -2).contiguous()
 
 
 class MatrixGRU(_MatrixCell):
@@ -149,11 +149,12 @@ class MatrixGRU(_MatrixCell):
         hidden, candidate = self.hidden_weight.split([2 * n, n])
         if inputs is None:
             # Both products of the first two gates, and the first of the third, are with Q.
-            first, given = torch.cat([self.weight[: 2 * n] + hidden, self.weight[2 * n :]]), self._rows(batch)
+            both, last_rows = self.weight.split([2 * n, n])
+            first, given = torch.cat([both + hidden, last_rows]), self._bias(batch)
         else:
             first, given, steps = hidden, self._inputs(inputs), len(inputs)
-        states = gru_steps(q, first, candidate, given, steps)
-        return [EvolveState(_matrices(after, batch)) for after in (states[-1:] if last else states)]
+        states = gru_steps(q, first, candidate, given, steps, last=last)
+        return [EvolveState(weight) for weight in _matrices(states, batch).unbind(0)]
 
 
 class MatrixLSTM(_MatrixCell):
@@ -192,14 +193,14 @@ class MatrixLSTM(_MatrixCell):
             raise ValueError("'state' has no memory 'cell': it is of a layer with cell='gru'")
         n, batch = self.in_channels, state.weight.size(0)
         h, c = _columns(state.weight), _columns(state.cell)
-        given = None if inputs is None else self._inputs(inputs).split(batch * self.out_channels, 1)
-        hidden = self.hidden_weight if given is not None else self.weight + self.hidden_weight
-        bias = self._rows(batch)
+        given = None if inputs is None else self._inputs(inputs).split(batch * self.out_channels)
+        hidden = (self.hidden_weight if given is not None else self.weight + self.hidden_weight).t()
+        bias = self._bias(batch)
         states = []
         for step in range(steps if given is None else len(given)):
-            gates = torch.addmm(bias if given is None else given[step], hidden, h)
-            forget, take, show = torch.sigmoid(gates[: 3 * n]).split(n)
-            c = forget * c + take * torch.tanh(gates[3 * n :])
+            gates = torch.addmm(bias if given is None else given[step], h, hidden)
+            forget, take, show = torch.sigmoid(gates[:, : 3 * n]).split(n, 1)
+            c = forget * c + take * torch.tanh(gates[:, 3 * n :])
             h = show * torch.tanh(c)
             states.append(EvolveState(_matrices(h, batch), _matrices(c, batch)))
         return states[-1:] if last else states

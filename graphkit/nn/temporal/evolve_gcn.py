@@ -15,12 +15,12 @@ from graphkit.graph import Graph
 from graphkit.graph.convert import is_sparse_adjacency
 from graphkit.graph.temporal import Snapshot
 from graphkit.nn.conv.base import FusedMessagePassing
+from graphkit.nn.temporal.adjacency import SelfLoops, added_loops, normalized_adjacency
 from graphkit.nn.temporal.cells import CellName, EvolveState, lazy_parameter, make_cell
-from graphkit.nn.temporal.summary import summarize
+from graphkit.nn.temporal.summary import summarize_steps
 from graphkit.ops import gather_reduce
 
 Mode = Literal["stream", "window"]
-SelfLoops = Literal["add", "remaining"]
 
 
 class EvolveGCNO(FusedMessagePassing):
@@ -229,33 +229,18 @@ class EvolveGCNO(FusedMessagePassing):
 
     def _aggregate(self, snapshot: Snapshot, h: Tensor) -> Tensor:
         graph, edge_weight = snapshot.graph, snapshot.edge_weight
-        if edge_weight is not None:
-            edge_weight = edge_weight.to(h.dtype)
-        loops = self._loops(graph, h)
         if self.normalize:
-            degree = _degree(graph, edge_weight, h) if snapshot.degree is None else snapshot.degree.to(h.dtype)
-            degree = degree if loops is None else degree + loops
-            empty = degree == 0
-            scale = degree.masked_fill(empty, 1.0).rsqrt().masked_fill(empty, 0.0)
-            source, target = graph.edge_index
-            both = scale[source] * scale[target]
-            edge_weight = both if edge_weight is None else edge_weight * both
-            loops = None if loops is None else loops * scale.square()
+            edge_weight, loops = normalized_adjacency(
+                graph, edge_weight, snapshot.degree, self_loops=self.self_loops, dtype=h.dtype
+            )
+        else:
+            loops = added_loops(graph, self.self_loops, h.dtype)
+            edge_weight = None if edge_weight is None else edge_weight.to(h.dtype)
         # propagate_type: (x: Tensor, edge_weight: OptTensor)
         out = self.propagate(graph, x=h, edge_weight=edge_weight)
         if loops is None:
             return out
         return out + h if isinstance(loops, float) else torch.addcmul(out, loops[:, None], h)
-
-    def _loops(self, graph: Graph, h: Tensor) -> Tensor | float | None:
-        """The weights of the loops that are added."""
-        if self.self_loops != "remaining":
-            return 1.0 if self.self_loops == "add" else None
-        source, target = graph.edge_index
-        looped = torch.zeros(graph.num_dst, dtype=h.dtype, device=h.device)
-        # Assigned by an addition, which torch.compile can trace whatever the number of loops.
-        looped = looped.index_add(0, target, (source == target).to(h.dtype))
-        return (looped == 0).to(h.dtype)
 
     def message_and_aggregate(self, edge_index: Graph, x: Tensor, edge_weight: OptTensor) -> Tensor:
         """All messages at once, none of them written."""
@@ -326,19 +311,10 @@ class EvolveGCNH(EvolveGCNO):
     def _evolve(
         self, state: EvolveState, window: list[Snapshot], batch: OptTensor, last: bool = False
     ) -> list[EvolveState]:
-        number = state.weight.size(0)
-        summaries = [
-            summarize(
-                snapshot.x,
-                self.score_vector,
-                self.out_channels,
-                _active(snapshot.graph) if snapshot.mask is None else snapshot.mask,
-                batch,
-                number,
-            )
-            for snapshot in window
-        ]
-        return self.cell(state, torch.stack(summaries), last=last)
+        masks = [_active(step.graph) if step.mask is None else step.mask for step in window]
+        features = [step.x for step in window]
+        inputs = summarize_steps(features, self.score_vector, self.out_channels, masks, batch, state.weight.size(0))
+        return self.cell(state, inputs, last=last)
 
 
 def _transform(x: Tensor, weight: Tensor, batch: OptTensor) -> Tensor:
@@ -361,12 +337,6 @@ def _weight(graph: Graph, edge_index: Any, edge_weight: OptTensor) -> OptTensor:
     if edge_weight is not None and edge_weight.shape != (graph.num_edges,):
         raise ValueError(f"'edge_weight' must have shape [{graph.num_edges}] (got {list(edge_weight.shape)})")
     return edge_weight
-
-
-def _degree(graph: Graph, edge_weight: OptTensor, h: Tensor) -> Tensor:
-    if edge_weight is None:
-        return graph.in_degree.to(h.dtype)
-    return edge_weight.new_zeros(graph.num_dst).index_add(0, graph.edge_index[1], edge_weight)
 
 
 def _active(graph: Graph) -> Tensor:

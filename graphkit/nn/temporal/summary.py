@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -47,40 +49,80 @@ def summarize(
         >>> summarize(x, torch.ones(1), 2, there).round(decimals=3)
         tensor([[[1.9280, 0.7620]]])
     """
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape[:1]):
-        raise ValueError(f"'mask' must be bool [{x.size(0)}], one per node (got {mask.dtype} {list(mask.shape)})")
-    if x.size(0) == 0:
-        return score_vector.new_zeros(batch_size, score_vector.numel(), k)
+    return summarize_steps([x], score_vector, k, [mask], batch, batch_size)[0]
+
+
+def summarize_steps(
+    xs: Sequence[Tensor],
+    score_vector: Tensor,
+    k: int,
+    masks: Sequence[Tensor | None],
+    batch: Tensor | None = None,
+    batch_size: int = 1,
+) -> Tensor:
+    """:func:`summarize` of T time steps at once.
+
+    Args:
+        xs: node features of each step.
+        score_vector: as there.
+        k: likewise.
+        masks: of each step.
+        batch: likewise.
+        batch_size: likewise.
+
+    Shapes:
+        T times ``[N, F] -> [T, B, F, k]``
+
+    Raises:
+        ValueError: if shapes disagree.
+    """
+    for x, mask in zip(xs, masks, strict=True):
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape[:1]):
+            raise ValueError(f"'mask' must be bool [{x.size(0)}], one per node (got {mask.dtype} {list(mask.shape)})")
     unit = score_vector / score_vector.norm().clamp(min=torch.finfo(score_vector.dtype).tiny)
     with torch.no_grad():
-        score = x @ unit if x.is_floating_point() else unit[x]
-        score = score if mask is None else score.masked_fill(~mask, -torch.inf)
-        if batch is None or batch_size == 1:
-            index, count = _best(score, k, mask)
-        else:
-            there = torch.ones_like(batch) if mask is None else mask.long()
-            count = batch.new_zeros(batch_size).index_add_(0, batch, there)
-            index = segment_topk(score, k, batch, batch_size).indices
+        best = [_best(x, unit, k, mask, batch, batch_size) for x, mask in zip(xs, masks, strict=True)]
+    # The scores of the chosen rows once more: the gradient reaches no others.
+    if xs[0].is_floating_point():
+        rows = torch.stack([_rows(x, index) for x, (index, _) in zip(xs, best, strict=True)])
+        value = rows @ unit
+    else:
+        chosen = torch.stack([_rows(x, index) for x, (index, _) in zip(xs, best, strict=True)])
+        rows, value = F.one_hot(chosen, unit.numel()).to(unit.dtype), unit[chosen]
+    weight = torch.tanh(value)
+    if any(there is not None for _, there in best):
+        kept = [value.new_ones(batch_size) if there is None else there.to(value.dtype) for _, there in best]
+        weight = (weight.unflatten(1, (batch_size, k)) * torch.stack(kept)[..., None]).flatten(1)
+    return (rows * weight[..., None]).unflatten(1, (batch_size, k)).transpose(2, 3)
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    return x[index] if x.size(0) else x.new_zeros(index.numel(), *x.shape[1:])
+
+
+def _best(
+    x: Tensor, unit: Tensor, k: int, mask: Tensor | None, batch: Tensor | None, batch_size: int
+) -> tuple[Tensor, Tensor | None]:
+    """The k best nodes of each sequence ``[B * k]``, best first, ties in order, the last one repeated where there are
+    fewer; and bool ``[B]``, which sequences have any (``None``: all).
+    """
+    size = x.size(0)
+    if size == 0:
+        return torch.zeros(batch_size * k, dtype=torch.long, device=x.device), x.new_zeros(batch_size, dtype=torch.bool)
+    score = x @ unit if x.is_floating_point() else unit[x]
+    score = score if mask is None else torch.where(mask, score, -torch.inf)
+    if batch is None or batch_size == 1:
+        if not torch.compiler.is_compiling() and 0 < k < size:
+            # A partial sort, unless it had to choose among equal scores.
+            top = torch.topk(score, k + 1)
+            if bool((top.values[:-1] > top.values[1:]).all()):
+                return top.indices[:k], None
+        count = torch.full((1,), size, device=x.device) if mask is None else mask.sum()[None]
+        index = torch.sort(score, descending=True, stable=True).indices[: max(k, 1)][None]
+    else:
+        there = torch.ones_like(batch) if mask is None else mask.long()
+        count = batch.new_zeros(batch_size).index_add_(0, batch, there)
+        index = segment_topk(score, k, batch, batch_size).indices
     # Column j holds the j-th best node, or the last one that is there.
     column = torch.minimum(torch.arange(k, device=x.device), (count[:, None] - 1).clamp(min=0))
-    chosen = x[index.gather(1, column).clamp(min=0).flatten()]
-    # The scores of the chosen rows once more: the gradient reaches no others.
-    if x.is_floating_point():
-        rows, value = chosen, chosen @ unit
-    else:
-        rows, value = F.one_hot(chosen, unit.numel()).to(unit.dtype), unit[chosen]
-    weight = torch.tanh(value).unflatten(0, (batch_size, k)) * (count > 0)[:, None]
-    return rows.unflatten(0, (batch_size, k)).transpose(1, 2) * weight[:, None]
-
-
-def _best(score: Tensor, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Indices of the k largest scores ``[1, min(k, N)]``, ties in order, and how many nodes are there ``[1]``."""
-    size = score.numel()
-    count = torch.full((1,), size, device=score.device) if mask is None else mask.sum()[None]
-    if not torch.compiler.is_compiling() and 0 < k < size:
-        # A partial sort, unless it had to choose among equal scores.
-        top = torch.topk(score, k + 1)
-        if bool(top.values[k - 1] > top.values[k]):
-            chosen = top.indices[:k].sort().values
-            return chosen[torch.sort(score[chosen], descending=True, stable=True).indices][None], count
-    return torch.sort(score, descending=True, stable=True).indices[: max(k, 1)][None], count
+    return index.gather(1, column).clamp(min=0).flatten(), count > 0

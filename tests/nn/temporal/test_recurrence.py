@@ -12,16 +12,17 @@ EDGES = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 
 
 def inputs(own: bool, steps: int = 3, n: int = 3, c: int = 2) -> tuple[torch.Tensor, ...]:
-    rows, columns = (3 * n, c) if own else (2 * n, steps * c)
-    shapes = ((n, c), (rows, n), (n, n), (3 * n, columns))
+    rows, given = (3 * n, c) if own else (2 * n, steps * c)
+    shapes = ((c, n), (rows, n), (n, n), (given, 3 * n))
     return tuple(torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
 
 
 @pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize("steps", [1, 3])
-def test_it_is_its_steps(own: bool, steps: int) -> None:
+@pytest.mark.parametrize("last", [True, False])
+def test_it_is_its_steps(own: bool, steps: int, last: bool) -> None:
     given = inputs(own, steps)
-    fused, plain = recurrence.gru_steps(*given, steps), recurrence._reference(*given, steps)
+    fused, plain = recurrence.gru_steps(*given, steps, last=last), recurrence._reference(*given, steps, last)
     torch.testing.assert_close(fused, plain, rtol=1e-12, atol=1e-12)
     weight = torch.randn_like(fused)
     for a, b in zip(*(torch.autograd.grad((out * weight).sum(), given) for out in (fused, plain)), strict=True):
@@ -29,10 +30,11 @@ def test_it_is_its_steps(own: bool, steps: int) -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_first_and_second_derivatives(own: bool) -> None:
+@pytest.mark.parametrize("last", [True, False])
+def test_first_and_second_derivatives(own: bool, last: bool) -> None:
     given = inputs(own, 2)
-    assert torch.autograd.gradcheck(lambda *tensors: recurrence.gru_steps(*tensors, 2), given)
-    assert torch.autograd.gradgradcheck(lambda *tensors: recurrence.gru_steps(*tensors, 2), given)
+    assert torch.autograd.gradcheck(lambda *tensors: recurrence.gru_steps(*tensors, 2, last=last), given)
+    assert torch.autograd.gradgradcheck(lambda *tensors: recurrence.gru_steps(*tensors, 2, last=last), given)
 
 
 @pytest.mark.parametrize("layer", [EvolveGCNH, EvolveGCNO])
