@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.edge_index import EdgeIndex
 
 from graphkit.graph import Graph
-from graphkit.symmetry.copies import copy_graphs
+from graphkit.symmetry.copies import CopyTable
 
 _COUNTS = {"batch_size": "graph", "num_graphs": "graph", "num_nodes": "node", "num_edges": "edge"}
 
@@ -30,7 +32,8 @@ class FoldedArguments:
         wants: names of arguments that the module takes.
 
     Raises:
-        ValueError: if a sparse adjacency matrix is among them, or edges of several kinds, or the batch is not sorted.
+        ValueError: if a sparse adjacency matrix is among them, or edges of several kinds, or edges between graphs, or
+            the batch is not sorted.
     """
 
     def __init__(self, values: Mapping[str, Any], batch: Tensor, num_graphs: int, wants: frozenset[str]) -> None:
@@ -47,6 +50,8 @@ class FoldedArguments:
                 f"one set of edges can be copied, got index tensors of {[e.size(1) for e in edges]} columns"
             )
         self.edge_graph = batch[edges[0][0]] if edges else batch.new_zeros(0)
+        if edges and bool((batch[edges[0][1]] != self.edge_graph).any()):
+            raise ValueError("each edge must join two nodes of one graph of the batch: graphs are seen one by one")
         for name, value in values.items():
             if name in ("batch", "ptr"):
                 continue
@@ -74,6 +79,48 @@ class FoldedArguments:
                 return level
         return "shared"
 
+    @cached_property
+    def _table(self) -> CopyTable:
+        return CopyTable(self.batch, self.edge_graph, self.num_graphs)
+
+    def parts(self, graphs: Tensor, most_nodes: int | None) -> tuple[Tensor, ...]:
+        """Positions in a list of graphs ``[M]``, in parts of about so many nodes, of one graph at least. Parts with as
+        many nodes as graphs come last: their outputs do not tell what they have a row of."""
+        every = torch.arange(graphs.numel(), device=graphs.device)
+        if most_nodes is None or graphs.numel() == 0:
+            return (every,)
+        sizes = self._table.sizes[graphs]
+        calls = (sizes.cumsum(0) - sizes).div(most_nodes, rounding_mode="floor")
+        parts = every.split(calls.unique_consecutive(return_counts=True)[1].tolist())
+        return tuple(sorted(parts, key=lambda part: int(sizes[part].sum()) == part.numel()))
+
+    def take(self, graphs: Tensor) -> tuple[FoldedArguments, dict[str, Tensor]]:
+        """Copies of some graphs ``[M]``, any number of times, as a batch of its own.
+
+        Returns:
+            The batch; and, for ``"node"`` and ``"graph"``, which row each of its rows is a copy of.
+        """
+        nodes, edges, shift = self._table.copy(graphs)
+        rows = {"node": nodes.rows, "graph": graphs, "edge": edges.rows}
+        part = copy.copy(self)
+        part.__dict__.pop("_table", None)
+        part.batch, part.num_nodes, part.num_graphs = nodes.copy, nodes.rows.numel(), graphs.numel()
+        part.edge_graph, part.num_edges = edges.copy, edges.rows.numel()
+        part.values = {}
+        for name, value in self.values.items():
+            level = self.levels[name]
+            if level == "count":
+                part.values[name] = rows[_COUNTS[name]].numel()
+            elif level == "ends":
+                part.values[name] = value.index_select(1, edges.rows) + shift[edges.copy]
+            else:
+                part.values[name] = value if level == "shared" else value.index_select(0, rows[level])
+        return part, rows
+
+    def graph_of_rows(self, level: str) -> Tensor:
+        """The graph of each row of a value that has a row per ``"node"`` or per ``"graph"``."""
+        return self.batch if level == "node" else torch.arange(self.num_graphs, device=self.batch.device)
+
     def repeat(self, times: int, framed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Arguments for ``times`` copies of the whole batch; ``framed`` values come as ``[times, n, ...]``."""
         made: dict[str, Any] = {}
@@ -90,28 +137,10 @@ class FoldedArguments:
                 made[name] = (value[:, None] + shift[:, None]).flatten(1)
             else:
                 made[name] = value.repeat(times, *(1,) * (value.dim() - 1))
+        if times == 1:
+            return self._finish(made, self.batch, self.num_graphs)
         shift = self.num_graphs * torch.arange(times, device=self.batch.device)
         return self._finish(made, (self.batch + shift[:, None]).flatten(), times * self.num_graphs)
-
-    def take(self, graphs: Tensor) -> tuple[dict[str, Any], dict[str, Tensor], Tensor]:
-        """Arguments for copies of some graphs ``[M]``.
-
-        Returns:
-            The arguments, with geometric values as they are; for ``"node"`` and ``"graph"``, which row each row of the
-            copies is of; and the copy of each node.
-        """
-        (nodes, copy), edges, shift = copy_graphs(graphs, self.batch, self.edge_graph, self.num_graphs)
-        rows = {"node": nodes, "graph": graphs, "edge": edges.rows}
-        made: dict[str, Any] = {}
-        for name, value in self.values.items():
-            level = self.levels[name]
-            if level == "count":
-                made[name] = rows[_COUNTS[name]].numel()
-            elif level == "ends":
-                made[name] = value[:, edges.rows] + shift[edges.copy]
-            else:
-                made[name] = value if level == "shared" else value[rows[level]]
-        return self._finish(made, copy, graphs.numel()), rows, copy
 
     def _finish(self, made: dict[str, Any], batch: Tensor, number: int) -> dict[str, Any]:
         if self.wants_batch:
@@ -120,6 +149,37 @@ class FoldedArguments:
             sizes = torch.bincount(batch, minlength=number)
             made["ptr"] = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         return made
+
+
+class OutputSums:
+    """Outputs of parts of a batch, added to the rows of the graphs that they are copies of.
+
+    Args:
+        num_nodes: N.
+        num_graphs: B.
+        number: how many outputs there are.
+    """
+
+    def __init__(self, num_nodes: int, num_graphs: int, number: int) -> None:
+        self.values: list[Tensor] = []
+        self._rows = {"node": num_nodes, "graph": num_graphs}
+        self._levels: list[str | None] = [None] * number
+
+    def level(self, number: int, value: Tensor, part: FoldedArguments) -> str:
+        """Whether an output of a part has a row per ``"node"`` or per ``"graph"``; where these are as many, as in the
+        parts before, or per node."""
+        if part.num_nodes != part.num_graphs or self._levels[number] is None:
+            self._levels[number] = "node" if value.size(0) == part.num_nodes else "graph"
+        return self._levels[number] or "node"
+
+    def add(self, number: int, level: str, value: Tensor, rows: Mapping[str, Tensor] | None) -> None:
+        """Adds an output of a part; ``rows`` as :meth:`FoldedArguments.take` gives them, None for the whole batch."""
+        if rows is None:
+            self.values.append(value)
+            return
+        if number == len(self.values):
+            self.values.append(value.new_zeros(self._rows[level], *value.shape[1:]))
+        self.values[number].index_add_(0, rows[level], value)
 
 
 def forward_parameters(module: nn.Module) -> frozenset[str]:

@@ -8,13 +8,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from graphkit.nn.folding import FoldedArguments, bind, forward_parameters
+from graphkit.nn.folding import FoldedArguments, OutputSums, bind, forward_parameters
 from graphkit.symmetry.cloud import Cloud, eigenvalue_gaps, make_cloud
 from graphkit.symmetry.frames import EuclideanFrame, damp, flip, from_axes, pca_frame, qr_frame, rows_like, to_axes
 from graphkit.symmetry.groups import KINDS, Euclidean
 from graphkit.symmetry.mixture import POLICIES, FrameMixture, frame_mixture
 
 Degenerate = Literal["ignore", "weighted", "blend"]
+NODES_PER_CALL = 2**12
+"""What a message-passing layer makes of so many nodes stays in the cache of a CPU core."""
+NODES_PER_CALL_CUDA = 2**17
+"""Enough to keep a GPU busy."""
 
 
 class FrameAveraging(nn.Module):
@@ -27,13 +31,15 @@ class FrameAveraging(nn.Module):
     equivariant to permutations stays so.
 
     Principal axes give :math:`2^d` frames (rotations alone: :math:`2^{d-1}`): the cloud is rotated once and axes
-    change sign, all frames are one larger batch. They are exact only where eigenvalues differ; the published code is
+    change sign, frames are folded into the batch. They are exact only where eigenvalues differ; the published code is
     off by 0.1 at squares, tetrahedra and collinear positions and jumps there. By default (``degenerate="blend"``)
-    clouds whose eigenvalues come close are averaged over more frames, built from their points
-    (:mod:`graphkit.symmetry.mixture`), with shares that make the average exact everywhere and continuous (of
-    scale-invariant outputs and of tensors: but for clouds that shrink to a point). The backbone sees a cloud of n
-    points with a double eigenvalue up to ``8 n`` times, with a triple one up to ``8 n (n - 1)`` times (n counts as 32
-    at most); ``"ignore"`` saves that.
+    clouds whose eigenvalues come close are averaged over more frames, built from other moments and from their points
+    (:mod:`graphkit.symmetry.mixture`), with shares that make the average exact and continuous everywhere. (One
+    exception that nothing can lift: what does not change with scale, f(aX) = f(X), has no continuous value at a single
+    point unless f is constant, since f is constant on each line to it.) The backbone sees a cloud whose eigenvalues
+    are close by chance 16 times instead of 8, one of n points whose symmetry makes two equal ``8 n`` times, with
+    three ``8 n (n - 1)`` times (n counts as 32 at most, or as the points that are about as far out as the 32nd); where
+    an output is a tensor, three times that. ``"ignore"`` saves all this.
 
     Args:
         backbone: any module whose outputs have a row per node or per graph. It need not take ``batch`` if its rows do
@@ -55,7 +61,10 @@ class FrameAveraging(nn.Module):
             Where they do not determine axes but other inputs need them, no frame is exact.
         switch: gaps between eigenvalues, in shares of the largest, below which ``"blend"`` does not use principal axes,
             and above which nothing else.
-        nodes_per_call: at evaluation, frames are put into one batch up to this many nodes; in training all are.
+        nodes_per_call: the backbone is called on parts of the batch, whole graphs seen in some of their frames, of
+            about this many nodes: less memory, which stays in the cache. None: 4,096 nodes (GPU: 131,072) at
+            evaluation; in training all graphs and frames at once, so that batch statistics are those of all. A number
+            holds in training, too.
 
     Shapes:
         as the backbone's; ``vector``, ``position``, ``pseudovector``: ``[n, ..., d]``, ``tensor``: ``[n, ..., d, d]``.
@@ -99,7 +108,7 @@ class FrameAveraging(nn.Module):
         frame_grad: Literal["detach", "full"] = "detach",
         frame_from: Sequence[str] | None = None,
         switch: tuple[float, float] = (0.02, 0.1),
-        nodes_per_call: int = 2**17,
+        nodes_per_call: int | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -126,7 +135,7 @@ class FrameAveraging(nn.Module):
             raise ValueError(f"'switch' must be (low, high) with 0 <= low < high, got {switch}")
         if samples is not None and samples < 1:
             raise ValueError(f"'samples' must be at least 1, got {samples}")
-        if nodes_per_call < 1:
+        if nodes_per_call is not None and nodes_per_call < 1:
             raise ValueError(f"'nodes_per_call' must be at least 1, got {nodes_per_call}")
         self.samples = samples
         self.full_grad = frame_grad == "full"
@@ -168,12 +177,13 @@ class FrameAveraging(nn.Module):
         values = bind(self.backbone, args, kwargs)
         cloud = self._cloud(values, values.get("batch"), values.get("batch_size", values.get("num_graphs")))
         frame = self._frame(cloud)
-        mixture = frame_mixture(self.group, cloud, frame, self.policy, switch=self.switch, grad=self.full_grad)
+        turns = "tensor" in self.output
+        mixture = frame_mixture(
+            self.group, cloud, frame, self.policy, switch=self.switch, grad=self.full_grad, turns=turns
+        )
         folded = FoldedArguments(values, cloud.batch, cloud.num_graphs, self._wants)
-        if self.training and self.samples is not None:
-            results = self._sampled(folded, frame, mixture)
-        else:
-            results = self._averaged(folded, frame, mixture)
+        average = self._sampled if self.training and self.samples is not None else self._averaged
+        results = average(folded, frame, mixture)
         center = frame.center if self.full_grad else frame.center.detach()
         for number, kind in enumerate(self.output):
             if kind == "position":
@@ -182,82 +192,54 @@ class FrameAveraging(nn.Module):
                 results[number] = moved.to(value.dtype)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def _averaged(self, folded: FoldedArguments, frame: EuclideanFrame, mixture: FrameMixture | None) -> list[Tensor]:
-        """All frames: those of principal axes as sign changes of one rotated batch, then the weighted ones."""
-        if mixture is None or bool((mixture.share > 0).any()):
-            results = self._principal(folded, frame)
-            if mixture is not None:
-                share = mixture.share
-                results = [value * rows_like(share[frame.index(value.size(0))], value).to(value) for value in results]
-        else:
-            results = []
-        if mixture is not None:
-            for part in self._parts(folded, mixture):
-                results = self._add_weighted(results, folded, frame, mixture, part)
-        return results
+    def _averaged(self, folded: FoldedArguments, frame: EuclideanFrame, mixture: FrameMixture) -> list[Tensor]:
+        """All frames, part by part: graphs are rotated once for all changes of sign."""
+        limit = self._most_nodes(folded.batch.is_cuda)
+        sums = OutputSums(folded.num_nodes, folded.num_graphs, len(self.output))
+        for part in folded.parts(mixture.graph, limit):
+            graphs, rotation = mixture.graph[part], mixture.rotation[part]
+            whole = mixture.plain and part.numel() == folded.num_graphs
+            copies, rows = (folded, None) if whole else folded.take(graphs)
+            scale = frame.scale[graphs]
+            axes = {
+                name: to_axes(
+                    value, kind, copies.graph_of_rows(copies.levels[name]), rotation, frame.center[graphs], scale
+                )
+                for name, kind, value in self._moved(copies)
+            }
+            signs = mixture.signs
+            at_once = len(signs) if limit is None else max(1, limit // max(1, copies.num_nodes))
+            means: list[Tensor] = []
+            for some in signs.split(at_once):
+                framed = {name: flip(value[None], self.inputs[name], some) for name, value in axes.items()}
+                outputs = self._call(copies, framed, len(some))
+                turned = [flip(value, kind, some).sum(0) for value, kind in zip(outputs, self.output, strict=True)]
+                means = [a + b for a, b in zip(means, turned, strict=True)] if means else turned
+            for number, (total, kind) in enumerate(zip(means, self.output, strict=True)):
+                level = sums.level(number, total, copies)
+                index = copies.graph_of_rows(level)
+                back = damp(total / len(signs), kind, mixture.damping[part][index])
+                back = from_axes(back, kind, rotation[index], scale[index])
+                if not mixture.plain:
+                    back = back * rows_like(mixture.weight[part][index], back).to(back)
+                sums.add(number, level, back, rows)
+        return sums.values
 
-    def _principal(self, folded: FoldedArguments, frame: EuclideanFrame) -> list[Tensor]:
-        axes = {
-            name: to_axes(value, kind, frame.index(value.size(0)), frame.rotation, frame.center, frame.scale)
-            for name, kind, value in self._moved(folded)
-        }
-        number = frame.signs.size(0)
-        at_once = number if self.training else max(1, self.nodes_per_call // max(1, folded.num_nodes))
-        sums: list[Tensor] = []
-        for signs in frame.signs.split(at_once):
-            framed = {name: flip(value[None], self.inputs[name], signs) for name, value in axes.items()}
-            outputs = self._call(folded.repeat(len(signs), framed), folded, len(signs))
-            turned = [flip(value, kind, signs).sum(0) for value, kind in zip(outputs, self.output, strict=True)]
-            sums = [a + b for a, b in zip(sums, turned, strict=True)] if sums else turned
-        results = []
-        for value, kind in zip(sums, self.output, strict=True):
-            index = frame.index(value.size(0))
-            mean = damp(value / number, kind, None if frame.damping is None else frame.damping[index])
-            results.append(from_axes(mean, kind, frame.rotation[index], frame.scale[index]))
-        return results
+    def _most_nodes(self, cuda: bool) -> int | None:
+        if self.nodes_per_call is not None or self.training:
+            return self.nodes_per_call
+        return NODES_PER_CALL_CUDA if cuda else NODES_PER_CALL
 
-    def _parts(self, folded: FoldedArguments, mixture: FrameMixture) -> tuple[Tensor, ...]:
-        """The weighted frames, cut where a call would have too many nodes."""
-        every = torch.arange(mixture.graph.numel(), device=mixture.graph.device)
-        if self.training:
-            return (every,)
-        sizes = torch.bincount(folded.batch, minlength=folded.num_graphs)[mixture.graph]
-        calls = (sizes.cumsum(0) - sizes).div(self.nodes_per_call, rounding_mode="floor")
-        return every.split(calls.unique_consecutive(return_counts=True)[1].tolist())
-
-    def _add_weighted(
-        self, results: list[Tensor], folded: FoldedArguments, frame: EuclideanFrame, mixture: FrameMixture, part: Tensor
-    ) -> list[Tensor]:
-        graphs, rotation = mixture.graph[part], mixture.rotation[part]
-        arguments, rows, copy = folded.take(graphs)
-        every = torch.arange(graphs.numel(), device=copy.device)
-        center, scale = frame.center[graphs], frame.scale[graphs]
-        for name, kind, _ in self._moved(folded):
-            index = copy if folded.levels[name] == "node" else every
-            arguments[name] = to_axes(arguments[name], kind, index, rotation, center, scale)
-        outputs = _outputs(self.backbone(**arguments), len(self.output))
-        added = []
-        for number, (value, kind) in enumerate(zip(outputs, self.output, strict=True)):
-            level = "node" if _rows_of(value, copy.numel(), graphs.numel()) == copy.numel() else "graph"
-            index = copy if level == "node" else every
-            mean = damp(value, kind, mixture.damping[part][index])
-            back = from_axes(mean, kind, rotation[index], scale[index])
-            back = back * rows_like(mixture.weight[part][index], back).to(back)
-            size = folded.num_nodes if level == "node" else folded.num_graphs
-            before = results[number] if results else back.new_zeros(size, *back.shape[1:])
-            added.append(before.index_add(0, rows[level], back))
-        return added
-
-    def _sampled(self, folded: FoldedArguments, frame: EuclideanFrame, mixture: FrameMixture | None) -> list[Tensor]:
+    def _sampled(self, folded: FoldedArguments, frame: EuclideanFrame, mixture: FrameMixture) -> list[Tensor]:
         """The mean over a few random frames of each graph."""
-        rotation, damping = self._draw(frame, mixture)
-        number = rotation.size(0)
+        assert self.samples is not None
+        rotation, damping = mixture.draw(self.samples, folded.num_graphs)
         framed = {}
         for name, kind, value in self._moved(folded):
             index = frame.index(value.size(0))
             framed[name] = torch.stack([to_axes(value, kind, index, r, frame.center, frame.scale) for r in rotation])
         results = []
-        outputs = self._call(folded.repeat(number, framed), folded, number)
+        outputs = self._call(folded, framed, rotation.size(0))
         for values, kind in zip(outputs, self.output, strict=True):
             index = frame.index(values.size(1))
             scale = frame.scale[index]
@@ -268,59 +250,26 @@ class FrameAveraging(nn.Module):
             results.append(torch.stack(back).mean(0))
         return results
 
-    def _draw(self, frame: EuclideanFrame, mixture: FrameMixture | None) -> tuple[Tensor, Tensor]:
-        """Random frames of each graph, as likely as they are weighted, principal axes without replacement:
-        ``[k, B, d, d]`` and their damping ``[k, B, d]``."""
-        assert self.samples is not None
-        device, graphs = frame.rotation.device, frame.rotation.size(0)
-        number = min(self.samples, frame.signs.size(0)) if mixture is None else self.samples
-        which = torch.rand(graphs, frame.signs.size(0), device=device).argsort(1)
-        which = which.repeat(1, -(-number // which.size(1)))[:, :number]
-        rotation = frame.rotation * frame.signs[which.T][:, :, None, :]
-        damping = torch.ones_like(rotation[..., 0]) if frame.damping is None else frame.damping.expand(number, -1, -1)
-        if mixture is None:
-            return rotation, damping
-        total = mixture.weight.detach().cumsum(0)
-        owners = mixture.graph.unique_consecutive()
-        first = torch.searchsorted(mixture.graph, owners)
-        last = torch.searchsorted(mixture.graph, owners, right=True) - 1
-        before = torch.where(first > 0, total[(first - 1).clamp(min=0)], 0.0)
-        draw = torch.rand(number, owners.numel(), device=device, dtype=total.dtype) - mixture.share[owners].detach()
-        pick = torch.searchsorted(total, (before + draw.clamp(min=0)).contiguous(), right=True)
-        pick = pick.clamp(first.expand_as(pick), last.expand_as(pick))
-        further = (draw >= 0)[..., None]
-        rotation, damping = rotation.clone(), damping.clone()
-        rotation[:, owners] = torch.where(further[..., None], mixture.rotation[pick], rotation[:, owners])
-        damping[:, owners] = torch.where(further, mixture.damping[pick], damping[:, owners])
-        return rotation, damping
-
     def _moved(self, folded: FoldedArguments) -> list[tuple[str, str, Tensor]]:
         return [(name, kind, folded.values[name]) for name, kind in self.inputs.items() if kind != "scalar"]
 
-    def _call(self, arguments: dict[str, Any], folded: FoldedArguments, times: int) -> list[Tensor]:
+    def _call(self, copies: FoldedArguments, framed: dict[str, Tensor], times: int) -> list[Tensor]:
         """The backbone's outputs, ``[times, n, ...]``."""
-        outputs = _outputs(self.backbone(**arguments), len(self.output))
+        result = self.backbone(**copies.repeat(times, framed))
+        outputs = (result,) if isinstance(result, Tensor) else tuple(result)
+        if len(outputs) != len(self.output):
+            raise ValueError(
+                f"'output' must give the kind of each of the backbone's {len(outputs)} outputs, got {len(self.output)}"
+            )
         for value in outputs:
-            _rows_of(value, times * folded.num_nodes, times * folded.num_graphs)
+            if value.dim() == 0 or value.size(0) not in (times * copies.num_nodes, times * copies.num_graphs):
+                raise ValueError(
+                    f"the backbone must give a row per node ({times * copies.num_nodes}) or per graph "
+                    f"({times * copies.num_graphs}) of the batch it is given, got shape {list(value.shape)}; a "
+                    f"backbone that pools must take 'batch'"
+                )
         return [value.reshape(times, value.size(0) // times, *value.shape[1:]) for value in outputs]
 
     def extra_repr(self) -> str:
         """The group and the kinds."""
         return f"group={self.group.name}, inputs={self.inputs}, output={self.output}"
-
-
-def _outputs(result: Any, number: int) -> tuple[Tensor, ...]:
-    outputs = (result,) if isinstance(result, Tensor) else tuple(result)
-    if len(outputs) != number:
-        raise ValueError(f"'output' must give the kind of each of the backbone's {len(outputs)} outputs, got {number}")
-    return outputs
-
-
-def _rows_of(value: Tensor, nodes: int, graphs: int) -> int:
-    rows = value.size(0) if value.dim() else 1
-    if rows not in (nodes, graphs):
-        raise ValueError(
-            f"the backbone must give a row per node ({nodes}) or per graph ({graphs}) of the batch it is given, got "
-            f"shape {list(value.shape)}; a backbone that pools must take 'batch'"
-        )
-    return rows

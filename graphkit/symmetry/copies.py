@@ -34,29 +34,40 @@ class Copies(NamedTuple):
     shift: Tensor
 
 
-def copy_graphs(graphs: Tensor, node_graph: Tensor, edge_graph: Tensor, num_graphs: int) -> Copies:
-    """Index arithmetic for copies of some graphs of a batch.
+class CopyTable:
+    """Where the nodes and edges of each graph of a batch stand, counted once for any number of copies.
 
     Args:
-        graphs: which graphs ``[M]``; any number of times, in any order.
         node_graph: the graph of each node ``[N]``, ascending.
         edge_graph: the graph of each edge ``[E]``, in any order.
         num_graphs: B.
 
     Example:
-        >>> copies = copy_graphs(torch.tensor([1, 1]), torch.tensor([0, 1, 1]), torch.tensor([1, 0]), 2)
+        >>> table = CopyTable(torch.tensor([0, 1, 1]), torch.tensor([1, 0]), 2)
+        >>> copies = table.copy(torch.tensor([1, 1]))
         >>> copies.nodes.rows.tolist(), copies.edges.rows.tolist(), copies.shift.tolist()
         ([1, 2, 1, 2], [0, 0], [-1, 1])
     """
-    nodes, first = _rows(graphs, node_graph, None, num_graphs)
-    edges, _ = _rows(graphs, edge_graph, edge_graph.argsort(stable=True), num_graphs)
-    sizes = torch.bincount(node_graph, minlength=num_graphs)[graphs]
-    return Copies(nodes, edges, sizes.cumsum(0) - sizes - first)
+
+    def __init__(self, node_graph: Tensor, edge_graph: Tensor, num_graphs: int) -> None:
+        self.sizes = torch.bincount(node_graph, minlength=num_graphs)
+        self._first = self.sizes.cumsum(0) - self.sizes
+        self._edges = torch.bincount(edge_graph, minlength=num_graphs)
+        self._first_edge = self._edges.cumsum(0) - self._edges
+        ascending = bool((edge_graph.diff() >= 0).all())
+        self._order = None if ascending else edge_graph.argsort(stable=True)
+
+    def copy(self, graphs: Tensor) -> Copies:
+        """Copies of some graphs ``[M]``; any number of times, in any order."""
+        sizes, first = self.sizes[graphs], self._first[graphs]
+        nodes = _rows(first, sizes)
+        edges = _rows(self._first_edge[graphs], self._edges[graphs])
+        if self._order is not None:
+            edges = Rows(self._order[edges.rows], edges.copy)
+        return Copies(nodes, edges, sizes.cumsum(0) - sizes - first)
 
 
-def _rows(graphs: Tensor, owner: Tensor, order: Tensor | None, num_graphs: int) -> tuple[Rows, Tensor]:
-    counts = torch.bincount(owner, minlength=num_graphs)
-    first, sizes = (counts.cumsum(0) - counts)[graphs], counts[graphs]
-    copy = torch.arange(graphs.numel(), device=owner.device).repeat_interleave(sizes)
-    slot = torch.arange(copy.numel(), device=owner.device) - (sizes.cumsum(0) - sizes)[copy] + first[copy]
-    return Rows(slot if order is None else order[slot], copy), first
+def _rows(first: Tensor, sizes: Tensor) -> Rows:
+    copy = torch.arange(sizes.numel(), device=sizes.device).repeat_interleave(sizes)
+    slot = torch.arange(copy.numel(), device=sizes.device)
+    return Rows(slot + (first - sizes.cumsum(0) + sizes)[copy], copy)

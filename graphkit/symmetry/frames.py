@@ -167,8 +167,7 @@ def pca_frame(group: Euclidean, cloud: Cloud, *, grad: bool = False) -> Euclidea
     if not group.rotations:
         rotation = torch.eye(group.dim, dtype=values.dtype, device=values.device).expand_as(rotation)
     elif not group.reflections:
-        last = rotation[..., -1:] * _determinant(rotation)
-        rotation = torch.cat([rotation[..., :-1], last], -1)
+        rotation = proper(rotation)
     signs = sign_set(group).to(values.device)
     # A single point determines no axis: what moves with the group must vanish, not only up to rounding.
     damping = (~cloud.single).to(values)[:, None].expand(-1, group.dim) if group.rotations else None
@@ -217,12 +216,22 @@ def qr_frame(group: Euclidean, cloud: Cloud, *, grad: bool = False, tol: float =
         rotation = torch.eye(dim, dtype=rotation.dtype, device=rotation.device).expand_as(rotation)
         damping = torch.ones_like(damping)
     elif not group.reflections:
-        rotation = torch.cat([rotation[..., :-1], rotation[..., -1:] * _determinant(rotation)], -1)
+        rotation = proper(rotation)
         # The last axis is known from the others.
         damping = torch.cat([damping[:, :-1], damping[:, -2:-1] if dim > 1 else torch.ones_like(damping)], 1)
     signs = torch.ones(1, dim, dtype=rotation.dtype, device=rotation.device)
     values = torch.zeros(number, dim, dtype=rotation.dtype, device=rotation.device)
     return EuclideanFrame(group, rotation, signs, cloud.center, _scale(group, cloud), values, damping, cloud.batch)
+
+
+def proper(rotation: Tensor) -> Tensor:
+    """Orthogonal matrices ``[B, d, d]`` with the sign of the last axis that makes the determinant 1.
+
+    Example:
+        >>> proper(-torch.eye(3)[None])[0].diagonal().tolist()
+        [-1.0, -1.0, 1.0]
+    """
+    return torch.cat([rotation[..., :-1], rotation[..., -1:] * _determinant(rotation)], -1)
 
 
 def _completion(axes: list[Tensor], number: int, like: Tensor) -> Tensor:

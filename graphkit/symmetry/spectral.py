@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from graphkit.symmetry.copies import copy_graphs
+from graphkit.symmetry.copies import CopyTable
 
 Ties = Literal["canonical", "random"]
 
@@ -225,7 +225,7 @@ def _refine(colors: Tensor, edge_index: Tensor, batch: Tensor, number: int) -> t
 def _individualize(colors: Tensor, edge_index: Tensor, batch: Tensor, number: int) -> Tensor:
     """Colours refined and told apart, until each node has its own."""
     colors, _ = _refine(colors, edge_index, batch, number)
-    target = edge_index[1]
+    table = CopyTable(batch, batch[edge_index[1]], number)
     while True:
         # The first of the smallest classes of several nodes, in each graph that has one.
         whole = _ranks([batch, colors])
@@ -238,7 +238,7 @@ def _individualize(colors: Tensor, edge_index: Tensor, batch: Tensor, number: in
         candidates = (tied & (rank == least[batch])).nonzero().squeeze(1)
         # A copy of its graph for each candidate.
         graph = batch[candidates]
-        (nodes, copy), edges, shift = copy_graphs(graph, batch, batch[target], number)
+        (nodes, copy), edges, shift = table.copy(graph)
         copied = edge_index[:, edges.rows] + shift[edges.copy]
         apart = 2 * colors[nodes] + (nodes != candidates[copy]).long()
         apart = _local(_ranks([copy, apart]), copy, candidates.numel())
