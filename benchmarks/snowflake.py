@@ -207,8 +207,9 @@ def search_rows(rounds: int, threads: int, sizes: tuple[int, ...] = SIZES[1:], k
     """One line per size and dimension: seconds by method, and the recall of the approximate one."""
     lines: list[str] = []
     for count in sizes:
-        lines += _apart(_searches, count, k, rounds, threads)
-        print("\n".join(lines), flush=True)
+        found = _apart(_searches, count, k, rounds, threads)
+        print("\n".join(found), flush=True)
+        lines += found
     return lines
 
 
