@@ -1,5 +1,7 @@
 """Forward-only training: :class:`ForwardTrainer`, its rules, and what they are made of.
 
+Whole graphs are classified by the rules for nodes: :func:`whole_graphs`.
+
 What is computed once while a layer learns, by the kind of its convolution and for which rules, with the numbers of
 calling the layer every time (``fast=False``) to 1e-8:
 
@@ -28,7 +30,8 @@ step, and every row is somebody's input: there is no more to keep.
 from __future__ import annotations
 
 from graphkit.train.forward.config import ForwardConfig
+from graphkit.train.forward.graphs import whole_graphs
 from graphkit.train.forward.rules import RULES
 from graphkit.train.forward.trainer import ForwardTrainer
 
-__all__ = ["ForwardTrainer", "ForwardConfig", "RULES"]
+__all__ = ["ForwardTrainer", "ForwardConfig", "RULES", "whole_graphs"]
