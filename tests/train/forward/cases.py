@@ -7,20 +7,28 @@ from typing import Any
 import torch
 from torch import nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GATConv, GCNConv, GraphConv, SAGEConv
+from torch_geometric.nn import DeepGCNLayer, GATConv, GCNConv, GraphConv, SAGEConv
 
 from graphkit.nn import GENConv, SheafConv
 from graphkit.train.forward import ForwardTrainer
 
 NODE_RULES = ("sf", "ff-la", "ff-vn", "symba", "sf-top-to-loss", "sf-top-to-input")
 LINK_RULES = ("link-ce", "link-ff", "link-symba", "link-ce-top-to-input")
+
+
+def _block(channels: int) -> nn.Module:
+    """DeeperGCN's: normalisation, rectifier, convolution, and a connection past them."""
+    conv = GENConv(channels, channels, learn_t=True)
+    return DeepGCNLayer(conv, nn.LayerNorm(channels), nn.ReLU(), block="res+", dropout=0.0)
+
+
 CONVS: dict[str, Any] = {
     "gcn": GCNConv,
     "sage": SAGEConv,
     "sage-sum": lambda i, o: SAGEConv(i, o, aggr="sum"),
     "graph": GraphConv,
     "gat": lambda i, o: GATConv(i, o // 4, heads=4),
-    "gen": GENConv,
+    "deeper-gcn": lambda i, o: _block(o) if i == o else GENConv(i, o, learn_t=True),
     "sheaf": lambda i, o: SheafConv(i, o, stalk_dim=2),
 }
 

@@ -239,7 +239,7 @@ def test_the_single_forward_rule_reaches_its_accuracy_on_cora(real_data: Any) ->
     assert result.test > 0.86
 
 
-@pytest.mark.parametrize("kind", ["gat", "gen", "sheaf"])
+@pytest.mark.parametrize("kind", ["gat", "deeper-gcn", "sheaf"])
 @pytest.mark.parametrize("rule", NODE_RULES)
 def test_any_layer_learns(rule: str, kind: str) -> None:
     data = graph()
