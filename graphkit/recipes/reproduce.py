@@ -131,7 +131,7 @@ def comparison(dataset: str, outcome: Outcome) -> list[str]:
     lines += [f"differs: {caveat}" for caveat in outcome.caveats]
     short = outcome.shortfall
     if published is None or short is None:
-        lines.append(f"No published score: test {metric} {measured:.4f} stands alone.")
+        lines.append(f"No published score: test {metric} {_text(measured, None)} stands alone.")
     elif not outcome.reached:
         lines.append(
             f"NOT REACHED: test {metric} {measured:.4f} is worse than the published {published.test:.4f} by "
@@ -177,4 +177,5 @@ def _published(outcome: Outcome) -> str:
 
 
 def _text(mean: float, std: float | None) -> str:
-    return f"{mean:.4f}" if std is None or std != std else f"{mean:.4f} ± {std:.4f}"
+    form = ".4f" if mean == 0 or abs(mean) >= 1e-3 else ".1e"  # errors of an embedding are small
+    return f"{mean:{form}}" if std is None or std != std else f"{mean:{form}} ± {std:{form}}"
