@@ -85,12 +85,17 @@ class _MatrixCell(nn.Module):
 
     def _inputs(self, inputs: Tensor) -> Tensor:
         """What inputs ``[T, B, in, out]`` add to the gates of all steps, in one product ``[T * B * out, rows]``."""
-        product = inputs.transpose(2, 3).flatten(0, 2) @ self.weight.t()
+        product = inputs.transpose(2, 3).flatten(0, 2) @ _transposed(self.weight)
         product.view(-1, self.out_channels, product.size(1)).add_(self.bias.t())
         return product
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}"
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    """Laid out anew: the BLAS's sums over a transposed factor depend on the number of threads."""
+    return weight.t().contiguous()
 
 
 def _columns(state: Tensor) -> Tensor:
@@ -194,7 +199,7 @@ class MatrixLSTM(_MatrixCell):
         n, batch = self.in_channels, state.weight.size(0)
         h, c = _columns(state.weight), _columns(state.cell)
         given = None if inputs is None else self._inputs(inputs).split(batch * self.out_channels)
-        hidden = (self.hidden_weight if given is not None else self.weight + self.hidden_weight).t()
+        hidden = _transposed(self.hidden_weight if given is not None else self.weight + self.hidden_weight)
         bias = self._bias(batch)
         states = []
         for step in range(steps if given is None else len(given)):

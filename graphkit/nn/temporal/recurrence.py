@@ -72,7 +72,8 @@ class _GRUSteps(torch.autograd.Function):
         q_at, opened_at, product_at = states.unbind(0), opened.unbind(0), gates[..., :rows].unbind(0)
         sigmoid_at = gates[..., : 2 * n].unbind(0)
         update_at, reset_at, new_at = (part.unbind(0) for part in gates.split(n, 2))
-        first_t, candidate_t, minus = first.t(), candidate.t(), q.new_tensor(-1.0)
+        # Laid out anew: the BLAS's sums over a transposed factor depend on the number of threads.
+        first_t, candidate_t, minus = first.t().contiguous(), candidate.t().contiguous(), q.new_tensor(-1.0)
         for t in range(steps):
             now = fixed[t if apart else 0]
             torch.addmm(now[:, :rows], q_at[t], first_t, out=product_at[t])
