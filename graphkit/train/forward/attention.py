@@ -96,6 +96,8 @@ class Neighbourhood:
         self.nodes, self.source = source.unique(return_inverse=True)
         self.target = target
         self.own = torch.searchsorted(self.nodes, rows)
+        size = (self.nodes.numel(), rows.numel())
+        self.graph = Graph.from_edge_index(torch.stack([self.source, target]), size, copy=False)
         self.by_source = Graph.from_segments(self.source, self.nodes.numel())
         self.by_target = Graph.from_segments(target, rows.numel())
         self._heads: dict[int, Graph] = {}
@@ -122,6 +124,10 @@ class Neighbourhood:
         """
         of_source, of_target = scores.split(form.heads, dim=1)
         alpha, log_total = _EdgeSoftmax.apply(of_source, of_target[self.own], self, form.slope)
+        if not h.requires_grad:  # once, or for a validation: less memory, a little slower
+            blocks = zip(h.chunk(form.heads, 1), alpha.unbind(1), strict=True)
+            parts = [gather_reduce(block.contiguous(), self.graph, edge_weight=weight) for block, weight in blocks]
+            return torch.cat(parts, 1), log_total
         heads = h.reshape(h.size(0) * form.heads, -1)
         out = gather_reduce(heads, self.heads(form.heads), edge_weight=alpha.view(-1))
         return out.view(self.own.numel(), -1), log_total

@@ -27,11 +27,8 @@ class AttendedVersions:
 
     def __init__(self, layer: ForwardLayer, inputs: Sequence[tuple[Features, Topology]], rows: Tensor) -> None:
         self.layer = layer
-        hoods: dict[int, Neighbourhood] = {}
-        self.parts = [
-            Attended(topology, features, rows, hoods.setdefault(id(topology), Neighbourhood(topology, rows)))
-            for features, topology in inputs
-        ]
+        hoods = {topology: Neighbourhood(topology, rows) for topology in {topology for _, topology in inputs}}
+        self.parts = [Attended(topology, features, rows, hoods[topology]) for features, topology in inputs]
 
     def __call__(self, reduce: str = "sum") -> Tensor:
         return torch.stack([goodness(y, reduce) for y in self.outputs()])
