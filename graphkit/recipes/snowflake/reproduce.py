@@ -128,6 +128,8 @@ def _inferred(job: Job, name: str, runs: list[Inferred]) -> Outcome:
     caveats = []
     if job.dataset == "cora":
         caveats.append("the published split, with words as 0 and 1; no published score is at hand to compare with")
+    elif RECIPES[job.dataset].given:
+        caveats.append("no published score of latent graphs is known; splits of Geom-GCN, one per seed")
     else:
         caveats.append("no published score is known; 20 labels per class, drawn by the seed")
     if job.options.fast_dev_run:

@@ -69,6 +69,15 @@ def test_splits_share_no_node_and_take_twenty_labels_per_class() -> None:
     assert not torch.equal(data.train_mask, other.train_mask)
 
 
+@pytest.mark.parametrize("name", ["texas", "wisconsin", "cornell"])
+def test_pages_have_their_fixed_splits(name: str, real_data: Path) -> None:
+    first, second = (open_data(name, seed, ReproduceOptions(root=str(real_data))) for seed in (0, 1))
+    masks = torch.stack([first.train_mask, first.val_mask, first.test_mask]).int()
+    assert masks.shape == (3, first.num_nodes)
+    assert bool((masks.sum(0) <= 1).all())
+    assert not torch.equal(first.test_mask, second.test_mask)
+
+
 @pytest.mark.parametrize("name", ["snowflake dDGM", "given graph", "MLP"])
 def test_cora_sees_its_graph_where_it_should(name: str, real_data: Path) -> None:
     data = open_data("cora", 0, ReproduceOptions(root=str(real_data)))
