@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,6 +34,29 @@ class ForwardLayer(nn.Module):
             raise ValueError(f"{name}: got a lazy {type(conv).__name__}, expected its number of input channels")
         self.conv = conv
         self.name = name
+
+    @property
+    def in_channels(self) -> int | None:
+        """Of the convolution, if it says."""
+        found = getattr(self.conv, "in_channels", None)
+        return found if isinstance(found, int) else None
+
+    def check_channels(self, blocks: Sequence[int], partial: bool = False) -> None:
+        """Raises ValueError unless the convolution reads as many channels as its input has.
+
+        Args:
+            blocks: how many columns each part of the input has.
+            partial: whether the convolution may read more.
+        """
+        have, need = self.in_channels, sum(blocks)
+        if have is None or have == need or (partial and have > need):
+            return
+        parts = f" ({' + '.join(map(str, blocks))})" if len(blocks) > 1 else ""
+        raise ValueError(
+            f"{self.name}: got a {type(self.conv).__name__} of {have} input channels, expected "
+            f"{'at least ' if partial else ''}{need}{parts}: the first layer reads the features (ff-la: and one column "
+            "per class), others the output of the layer below, and with top-to-input rules that of the layer above too"
+        )
 
     def forward(self, x: Tensor, edge_index: Any) -> Tensor:
         out = self.conv(x, edge_index)

@@ -160,8 +160,9 @@ class Features:
             self.scale = (length + 1e-8).reciprocal()
 
     @property
-    def num_nodes(self) -> int:
-        return self.real.size(0) + (0 if self.classes is None else self.classes.size(0))
+    def widths(self) -> list[int]:
+        """The number of columns, and of context columns if there are."""
+        return [self.real.size(1)] + ([] if self.context is None else [self.context.size(1)])
 
     def scaled_classes(self) -> Tensor | None:
         if self.classes is None or not self.normalize:

@@ -45,7 +45,7 @@ class TopToInput(TopDownRule):
         with torch.no_grad():
             for place in range(len(stack.layers)):
                 below = None if stack.first + place == 0 else row_normalize(_known(state))
-                state = stack.run(place, [below])
+                state = stack.run(place, [below], partial=True)
                 states.append(state)
         stack.neighbours.to_above(_known(state))
         return states

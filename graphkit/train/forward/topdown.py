@@ -84,15 +84,16 @@ class Stack:
     neighbours: Neighbours = field(default_factory=Alone)
     _frozen: dict[Any, Any] = field(default_factory=dict, repr=False)
 
-    def run(self, place: int, inputs: Sequence[Tensor | None]) -> Tensor:
+    def run(self, place: int, inputs: Sequence[Tensor | None], partial: bool = False) -> Tensor:
         """The output of this process's layer at ``place`` for inputs side by side.
 
         Args:
             place: number among this process's layers.
-            inputs: blocks of columns: a tensor ``[n, d]``, or None for the frozen features of the bottom. Input
-                channels beyond them are zero.
+            inputs: blocks of columns: a tensor ``[n, d]``, or None for the frozen features of the bottom.
+            partial: whether blocks may be missing at the end, in place of which are zeros.
         """
         layer = self.layers[place]
+        layer.check_channels([(self.bottom.real if block is None else block).size(1) for block in inputs], partial)
         form = linear_form(layer.conv) if self.config.fast else None
         if form is not None:
             return self._linear(layer, form, inputs).relu()
@@ -114,10 +115,8 @@ class Stack:
 
     def _columns(self, layer: ForwardLayer, inputs: Sequence[Tensor | None]) -> Tensor:
         blocks = [self._bottom() if block is None else block for block in inputs]
-        width = sum(block.size(1) for block in blocks)
-        expected = getattr(layer.conv, "in_channels", width)
-        self._check_width(layer, width, expected)
-        if isinstance(expected, int) and expected > width:
+        width, expected = sum(block.size(1) for block in blocks), layer.in_channels
+        if expected is not None and expected > width:
             blocks.append(blocks[0].new_zeros(blocks[0].size(0), expected - width))
         return torch.cat(blocks, 1) if len(blocks) > 1 else blocks[0]
 
@@ -132,21 +131,12 @@ class Stack:
             start = 0
             for block in inputs:
                 width = (self.bottom.real if block is None else block).size(1)
-                self._check_width(layer, start + width, weight.size(1))
                 part = weight[:, start : start + width]
                 product = self._frozen_product(kind, part) if block is None else self._product(kind, block, part)
                 out = product if out is None else out + product
                 start += width
         assert out is not None
         return out if form.bias is None else out + form.bias
-
-    @staticmethod
-    def _check_width(layer: ForwardLayer, width: int, expected: object) -> None:
-        if isinstance(expected, int) and width > expected:
-            raise ValueError(
-                f"{layer.name}: got {expected} input channels, expected at least {width}: in a top-to-input network "
-                "those of the state below and of the state above together"
-            )
 
     def _frozen_product(self, kind: Kind, weight: Tensor) -> Tensor:
         if kind not in self._frozen:

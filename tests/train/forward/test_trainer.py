@@ -12,7 +12,7 @@ from torch_geometric.nn import GCNConv
 
 from graphkit.train import JSONLTracker, cluster_batches, neighbor_batches, read_jsonl
 from graphkit.train.forward import RULES, ForwardTrainer
-from tests.train.forward.cases import LINK_RULES, NODE_RULES, convs, data_for, graph, trainer, widths
+from tests.train.forward.cases import CONVS, LINK_RULES, NODE_RULES, convs, data_for, graph, trainer, widths
 
 EVERY_RULE = (*NODE_RULES, *LINK_RULES)
 
@@ -362,7 +362,6 @@ class Pair(GCNConv):
         (lambda: trainer("sf").predict_scores(graph()), "call fit or load_state_dict first"),
         (lambda: trainer("link-ce").fit(graph()), "data: got a Data, expected the graphs"),
         (lambda: trainer("sf", epochs=0), "epochs: got 0"),
-        (lambda: trainer("sf-top-to-input", "gcn", layers=2).fit(narrow()), "convs.0.: got 14 input channels"),
     ],
 )
 def test_bad_arguments_are_named(make: Any, message: str) -> None:
@@ -370,8 +369,17 @@ def test_bad_arguments_are_named(make: Any, message: str) -> None:
         make()
 
 
-def narrow() -> Any:
-    return graph(features=20)
+@pytest.mark.parametrize("kind", ["gcn", "gat", "graph"])
+@pytest.mark.parametrize("rule", EVERY_RULE)
+def test_a_layer_of_another_width_is_named(rule: str, kind: str) -> None:
+    """As when one forgets the columns of ff-la, or the state above."""
+    classes = None if rule.startswith("link") else 3
+    need = widths(rule, 2)[0]
+    for wrong in (need - 1, need + 1):
+        layers = convs(rule, kind, 2)
+        layers[0] = CONVS[kind](wrong, 8).double()
+        with pytest.raises(ValueError, match=rf"convs\[0\]: got a \w+ of {wrong} input channels, expected .*{need}"):
+            ForwardTrainer(rule, layers, classes, epochs=1, progress=False).fit(data_for(rule))
 
 
 def test_widths_are_those_of_the_documentation() -> None:
