@@ -1,4 +1,5 @@
-"""What EvolveGCN is compared with: a graph network per snapshot, one with memories of nodes, PyG-Temporal's layer."""
+"""What EvolveGCN is compared with: a graph network per snapshot, one with memories of nodes, PyG-Temporal's layer; and
+forecasts that need no network."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from torch_geometric.nn import GCN
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import scatter
 
-from graphkit.graph.temporal import Snapshot
+from graphkit.graph.temporal import Snapshot, SnapshotSequence, TimeSplit
 from graphkit.models.evolve_gcn import features
 
 
@@ -100,3 +101,30 @@ class PyGTemporalO(nn.Module):
             out = scatter(messages, edge_index[1], dim=0, dim_size=x.size(0), reduce="sum")
             outs.append(self.lin(F.relu(out)))
         return outs[-1:] if last else outs, weight
+
+
+def simple_forecasts(data: SnapshotSequence, parts: TimeSplit) -> dict[str, tuple[float, float]]:
+    """Mean squared errors of forecasts without a network, on validation and test steps.
+
+    The next value is the last one; the mean of the last ones; a linear function of them, the same for all nodes, by
+    least squares on the training steps.
+
+    Args:
+        data: ``x [N, lags]``, the newest value last, and ``y [N]``.
+        parts: the steps.
+    """
+    x, y = torch.stack([step.x for step in data]).double(), torch.stack([step.y for step in data]).double()
+    known = torch.cat([x, torch.ones_like(x[..., :1])], -1)
+    train = slice(parts.train.start, parts.train.stop)
+    # Values relative to their mean are linearly dependent: the solver for matrices of any rank.
+    fit = torch.linalg.lstsq(known[train].flatten(0, 1), y[train].flatten()[:, None], driver="gelsd").solution
+    forecasts = {
+        "last value": x[..., -1],
+        "mean of the last values": x.mean(-1),
+        "linear autoregression": (known @ fit)[..., 0],
+    }
+
+    def error(forecast: Tensor, steps: range) -> float:
+        return float((forecast - y)[steps.start : steps.stop].square().mean())
+
+    return {name: (error(value, parts.val), error(value, parts.test)) for name, value in forecasts.items()}

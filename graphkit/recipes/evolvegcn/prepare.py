@@ -30,6 +30,11 @@ NAMES: dict[str, str] = {
 # Length of a step in seconds: 13.9 days. Reversed events are added, as published.
 _STEP = {"bitcoin-otc": 1_200_000, "bitcoin-alpha": 1_200_000, "sbm-stream": 1}
 
+# Series whose level leaves that of the training steps (a wave of infections ends): values and targets relative to the
+# mean of each window. Told by validation steps, where that mean forecasts better than the mean of training (squared
+# error 0.77 against 1.26); for chickenpox, a stationary series, worse (1.43 against 1.09).
+_MOVING = ("england-covid",)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -77,6 +82,10 @@ def open_sequence(dataset: str, root: str | None, download: str = "no", **option
     scale = Standardizer.fit(values[: split_by_time(len(graphs), 0).train.stop])
     for graph in graphs:
         graph.x, graph.y = scale(graph.x.t()).t().contiguous(), scale(graph.y)
+        if dataset in _MOVING:
+            # Errors are as before: what is forecast moves with what it is compared with.
+            level = graph.x.mean(1)
+            graph.x, graph.y = graph.x - level[:, None], graph.y - level
     return Prepared(SnapshotSequence.from_data_list(graphs), scale)
 
 

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from graphkit import cli
-from graphkit.graph.temporal import SnapshotSequence
+from graphkit.graph.temporal import SnapshotSequence, TimeSplit
 from graphkit.nn import EvolveGCNO
-from graphkit.recipes.evolvegcn.baselines import GCNGRU, PyGTemporalO, StaticGCN
+from graphkit.recipes.evolvegcn import reproduce
+from graphkit.recipes.evolvegcn.baselines import GCNGRU, PyGTemporalO, StaticGCN, simple_forecasts
 from graphkit.recipes.evolvegcn.prepare import NAMES, Prepared, builder, default_task, open_sequence
 from graphkit.recipes.evolvegcn.reproduce import CONTENDERS, DATASETS, METHODS
 from graphkit.recipes.evolvegcn.table import RECIPES, SCORES, recipe_for
 from graphkit.recipes.evolvegcn.train import EvolveOptions, run_evolve, settings
-from graphkit.recipes.method import ReproduceOptions
+from graphkit.recipes.method import Job, ReproduceOptions
 from graphkit.recipes.reproduce import run_reproduction
 
 SMALL = {"num_nodes": 40, "num_steps": 20, "num_links": 60, "num_blocks": 4}
@@ -110,7 +112,9 @@ def test_reproduce_prints_published_beside_measured(
 ) -> None:
     monkeypatch.setattr("graphkit.recipes.evolvegcn.reproduce.open_sequence", lambda *a, **k: small)
     lines: list[str] = []
-    options = ReproduceOptions(dataset="bitcoin-otc", fast_dev_run=True, checkpoint_dir=str(tmp_path), device="cpu")
+    options = ReproduceOptions(
+        dataset="bitcoin-otc", fast_dev_run=True, checkpoint_dir=str(tmp_path), device="cpu", runs=1
+    )
     outcomes = run_reproduction("evolvegcn", options, lines.append)["bitcoin-otc"]
     assert [outcome.method for outcome in outcomes[:3]] == ["EvolveGCN-H", "EvolveGCN-O", "EvolveGCN-O, stream"]
     assert {outcome.metric for outcome in outcomes} == {"MAP", "MRR"}
@@ -122,24 +126,79 @@ def test_reproduce_prints_published_beside_measured(
 
 
 def test_series_are_scaled_by_training_steps_alone(real_data: Path) -> None:
+    prepared = open_sequence("chickenpox", str(real_data))
+    data, scale = prepared.data, prepared.scale
+    assert scale is not None
+    train = torch.stack([step.y for step in data[:361]])
+    torch.testing.assert_close(train.mean(0), torch.zeros(20), atol=1e-4, rtol=0)
+    torch.testing.assert_close(train.std(0, correction=0), torch.ones(20))
+    torch.testing.assert_close(data[41].x[:, -1], data[40].y)
+
+
+def test_a_series_whose_level_moves_is_relative_to_its_windows(real_data: Path) -> None:
     prepared = open_sequence("england-covid", str(real_data))
     data, scale = prepared.data, prepared.scale
     assert scale is not None
-    train = torch.stack([step.y for step in data[:36]])
-    torch.testing.assert_close(train.mean(0), torch.zeros(129), atol=1e-4, rtol=0)
-    raw = scale.inverse(data[40].y)
-    assert raw.round().sub(raw).abs().max() < 1e-2  # infections are counted
-    torch.testing.assert_close(data[41].x[:, -1], data[40].y)
+    torch.testing.assert_close(data[40].x.mean(1), torch.zeros(129), atol=1e-5, rtol=0)
+    growth = data[40].y - data[40].x[:, -1]
+    torch.testing.assert_close(data[41].x[:, -1] - data[41].x[:, -2], growth)
+    cases = growth * scale.scale
+    assert cases.round().sub(cases).abs().max() < 1e-2  # infections are counted
 
 
 def test_reproduce_forecasts_a_series(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphkit.recipes.evolvegcn.reproduce.CONTENDERS", CONTENDERS[::5])
     options = ReproduceOptions(
-        dataset="england-covid", fast_dev_run=True, checkpoint_dir=str(tmp_path), device="cpu", root=str(real_data)
-    )
+        dataset="england-covid", fast_dev_run=True, checkpoint_dir=str(tmp_path), device="cpu", root=str(real_data),
+        runs=1,
+    )  # fmt: skip
     outcomes = run_reproduction("evolvegcn", options, lambda line: None)["england-covid"]
-    assert [outcome.method for outcome in outcomes[-2:]] == ["PyG-Temporal -O", "last value"]
+    names = ["EvolveGCN-H", "PyG-Temporal -O", "last value", "mean of the last values", "linear autoregression"]
+    assert [outcome.method for outcome in outcomes] == names
     assert all(outcome.lower_is_better and outcome.test[0] > 0 for outcome in outcomes)
+
+
+def test_simple_forecasts() -> None:
+    """A series of period 3: a linear function of two lags knows it, the others do not."""
+    wave = torch.tensor([1.0, 0.0, -1.0]).repeat(10)[:, None] * torch.tensor([1.0, 2.0])
+    graphs = [
+        Data(x=wave[t : t + 2].t(), y=wave[t + 2], edge_index=torch.tensor([[0], [1]])) for t in range(len(wave) - 2)
+    ]
+    errors = simple_forecasts(
+        SnapshotSequence.from_data_list(graphs), TimeSplit(range(18), range(18, 21), range(21, 27))
+    )
+    assert errors["linear autoregression"] == pytest.approx((0, 0), abs=1e-20)
+    assert errors["last value"] == pytest.approx((5, 5))  # changes of 1, 1 and 2, at two scales
+    assert errors["mean of the last values"] == pytest.approx((3.75, 3.75))
+
+
+class EnoughError(Exception):
+    """What was asked of the first network is known."""
+
+
+@pytest.mark.parametrize(("options", "minutes", "epochs"), [
+    (ReproduceOptions(), 6 / 3 / 6, 20),
+    (ReproduceOptions(dataset="sbm-stream"), None, None),
+    (ReproduceOptions(dataset="sbm-stream", preset="cpu"), None, 20),
+])  # fmt: skip
+def test_everything_at_once_is_bounded_and_says_so(
+    options: ReproduceOptions, minutes: float | None, epochs: int | None, small: Prepared,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked: list[EvolveOptions] = []
+
+    def run(options: EvolveOptions, prepared: Prepared) -> None:
+        asked.append(options)
+        raise EnoughError
+
+    monkeypatch.setattr(reproduce, "run_evolve", run)
+    monkeypatch.setattr(reproduce, "open_sequence", lambda *a, **k: small)
+    lines: list[str] = []
+    with pytest.raises(EnoughError):
+        METHODS["evolvegcn"].run(Job("sbm-stream", METHODS["evolvegcn"].runs, None, options, lines.append, ""))
+    assert (asked[0].max_minutes, asked[0].epochs, asked[0].seeds) == (minutes and pytest.approx(minutes), epochs, 3)
+    assert ("settings for a CPU instead of the published" in "".join(lines)) == (epochs is not None)
+    assert ("20 seconds for each network and seed" in "".join(lines)) == (minutes is not None)
 
 
 def test_bitcoin_labels_are_those_of_the_majority(tmp_path: Path) -> None:
