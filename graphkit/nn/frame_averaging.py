@@ -63,8 +63,8 @@ class FrameAveraging(nn.Module):
             and above which nothing else.
         nodes_per_call: the backbone is called on parts of the batch, whole graphs seen in some of their frames, of
             about this many nodes: less memory, which stays in the cache. None: 4,096 nodes (GPU: 131,072) at
-            evaluation; in training all graphs and frames at once, so that batch statistics are those of all. A number
-            holds in training, too.
+            evaluation, when a graph's rows depend on that graph alone; all graphs and frames at once while any module
+            is in training mode, so that batch statistics are those of all. A number holds in training, too.
 
     Shapes:
         as the backbone's; ``vector``, ``position``, ``pseudovector``: ``[n, ..., d]``, ``tensor``: ``[n, ..., d, d]``.
@@ -226,7 +226,7 @@ class FrameAveraging(nn.Module):
         return sums.values
 
     def _most_nodes(self, cuda: bool) -> int | None:
-        if self.nodes_per_call is not None or self.training:
+        if self.nodes_per_call is not None or any(module.training for module in self.modules()):
             return self.nodes_per_call
         return NODES_PER_CALL_CUDA if cuda else NODES_PER_CALL
 

@@ -337,6 +337,10 @@ def test_parts_are_of_about_so_many_nodes() -> None:
     seen = counted(model)
     model.train()(**values)
     assert seen == [8 * len(values["pos"])]
+    seen.clear()
+    model.eval().backbone.train()  # a part alone: batch statistics
+    model(**values)
+    assert seen == [8 * len(values["pos"])]
     for training in (True, False):
         seen.clear()
         model.nodes_per_call = 10
