@@ -66,13 +66,18 @@ def case(name: str) -> Case:
     """The case of one name."""
     graph, rest = name.split("_", 1)
     arrays = _arrays(graph)
-    kind, _, variant, *flags = rest.replace("matrix_exp", "matrix-exp").split("_")
+    shared = {key: value for key, value in arrays.items() if "/" not in key}
+    return _case(name, shared | {key.split("/")[1]: v for key, v in arrays.items() if key.startswith(f"{rest}/")})
+
+
+def case_of_file(path: Path) -> Case:
+    """The case of one file of the folder from which the arrays beside this module were taken."""
+    with np.load(path) as arrays:
+        return _case(path.stem.removeprefix("lap_"), {key: torch.from_numpy(arrays[key]) for key in arrays.files})
+
+
+def _case(name: str, arrays: dict[str, Tensor]) -> Case:
+    kind, _, variant, *flags = name.split("_", 1)[1].replace("matrix_exp", "matrix-exp").split("_")
     flags = [flag for group in flags for flag in (("lp", "hp") if group == "lphp" else (group,))]
-    return Case(
-        name,
-        kind,
-        variant,
-        tuple(flags),
-        Graph.from_edge_index(arrays["edge_index"], int(arrays["num_nodes"])),
-        {key.split("/")[1]: value for key, value in arrays.items() if key.startswith(f"{rest}/")},
-    )
+    graph = Graph.from_edge_index(arrays["edge_index"], int(arrays["num_nodes"]))
+    return Case(name, kind, variant, tuple(flags), graph, arrays)

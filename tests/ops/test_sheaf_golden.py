@@ -27,7 +27,7 @@ def _fixed(c: Case, maps: Tensor) -> Tensor | None:
     return ops.sheaf_fixed_maps(c.graph, low_pass="lp" in c.flags, high_pass="hp" in c.flags, like=maps)
 
 
-def _apply(c: Case, x: Tensor, maps: Tensor, weight: Tensor | None) -> Tensor:
+def apply(c: Case, x: Tensor, maps: Tensor, weight: Tensor | None) -> Tensor:
     """The flat ``[N * stalk, channels]`` result; the published weights multiply maps, so ours are their squares."""
     d = maps.size(1)
     x = x.view(c.graph.num_nodes, -1, x.size(1))
@@ -40,10 +40,11 @@ def _apply(c: Case, x: Tensor, maps: Tensor, weight: Tensor | None) -> Tensor:
     return out.flatten(0, 1)
 
 
-def _close(got: Tensor, expected: Tensor, c: Case) -> None:
+def close(got: Tensor, expected: Tensor, c: Case, loose: float | None = None) -> None:
+    """Within the tolerances of the arrays' README, or ``loose``."""
     near_singular = c.kind == "general" and c.variant == "normNoAug"
     rtol, atol = (1e-7, 1e-7) if near_singular else (1e-9, 1e-11)
-    torch.testing.assert_close(got, expected, rtol=rtol, atol=atol)
+    torch.testing.assert_close(got, expected, rtol=loose or rtol, atol=loose or atol)
 
 
 @pytest.mark.parametrize("backend", ["reference", "torch", "native"])
@@ -54,25 +55,25 @@ def test_value_and_gradients(name: str, backend: str) -> None:
     x, maps = a["X"].clone().requires_grad_(), c.maps.clone().requires_grad_()
     weight = None if c.weight is None else c.weight.clone().requires_grad_()
     with ops.backend(backend):
-        out = _apply(c, x, maps, weight)
+        out = apply(c, x, maps, weight)
         finite = a["LX"].isfinite()
         # Without augmentation the published diagonal form gives NaN at isolated nodes; ours gives 0.
         if c.kind == "diag" and c.variant == "normNoAug":
             assert (out[~finite] == 0).all()
         else:
             assert finite.all()
-        _close(out[finite], a["LX"][finite], c)
+        close(out[finite], a["LX"][finite], c)
         leaves = [x, maps] if weight is None else [x, maps, weight]
         gx, gmaps, *gweight = torch.autograd.grad(out, leaves, a["cotangent"])
     assert all(g.isfinite().all() for g in (gx, gmaps, *gweight))
     if not finite.all():
         return
-    _close(gx, a["grad_X"], c)
+    close(gx, a["grad_X"], c)
     if not c.bundle:  # of bundles the file has the gradient to the parameters of the maps
-        _close(gmaps, a["grad_maps_in"], c)
+        close(gmaps, a["grad_maps_in"], c)
     for g in gweight:  # the published weights are one number at both ends: only the sum of the two is a gradient
         expected = a["grad_edge_weights"][:, 0]
-        _close(g + g[c.graph.reverse], expected + expected[c.graph.reverse], c)
+        close(g + g[c.graph.reverse], expected + expected[c.graph.reverse], c)
 
 
 @pytest.mark.parametrize("name", names())
@@ -83,19 +84,17 @@ def test_matrix_and_spectrum(name: str) -> None:
         matrix = ops.sheaf_laplacian_matrix(c.graph, c.maps)
         weighted = ops.sheaf_laplacian_matrix(c.graph, c.maps, edge_weight=a["edge_weights"][:, 0].square())
         for got, key in ((matrix, "L_dense"), (weighted, "L_dense_ew")):
-            _close(got, a[key], c)
+            close(got, a[key], c)
         return
     if _fixed(c, c.maps) is not None:
-        matrix = torch.stack(
-            [_apply(c, e[:, None], c.maps, c.weight)[:, 0] for e in torch.eye(len(a["X"])).double()], 1
-        )
+        matrix = torch.stack([apply(c, e[:, None], c.maps, c.weight)[:, 0] for e in torch.eye(len(a["X"])).double()], 1)
     else:
         squared = None if c.weight is None else c.weight.square()
         matrix = ops.sheaf_laplacian_matrix(c.graph, c.maps, edge_weight=squared, **_options(c))
     if not a["LX"].isfinite().all():
         return
     if "L_dense" in a:
-        _close(matrix, a["L_dense"], c)
+        close(matrix, a["L_dense"], c)
     torch.testing.assert_close(torch.linalg.eigvalsh(matrix), a["eigvals"], rtol=1e-7, atol=1e-7)
 
 
