@@ -31,7 +31,7 @@ from graphkit.train.forward.losses import row_normalize
 # Which adjacency: ("gcn", improved, add_self_loops), ("sum",), ("mean",), the node itself: ("root",), or its neighbours
 # and itself, once: ("loops",).
 Kind = tuple[object, ...]
-_BLOCK = 2**20  # numbers
+_BLOCK = 2**17  # numbers
 _SPARSE = 0.1
 
 
