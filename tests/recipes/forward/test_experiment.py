@@ -102,7 +102,10 @@ def test_peak_memory_counts_what_lives_at_the_same_time() -> None:
 
 
 def test_memory_of_the_single_forward_rule_is_flat(tmp_path: Path) -> None:
-    """Beyond the weights, 8 layers take what 2 take; back-propagation keeps the outputs of all."""
+    """Beyond the weights, 8 layers take what 3 take; back-propagation keeps the outputs of all.
+
+    With 2 layers of this small graph no layer is worked out from another one's output, which is what takes most here.
+    """
     data = graph(nodes=900, features=64, edges=4000)
     data.x = data.x.float()
 
@@ -111,6 +114,6 @@ def test_memory_of_the_single_forward_rule_is_flat(tmp_path: Path) -> None:
         run = run_backprop if rule == "backprop" else partial(run_rule, rule)
         return peak_bytes(lambda: run(network, data, 3, QUICK, folder)) - 4 * 65 * 64 * depth
 
-    assert peak("sf", 8) < 1.1 * peak("sf", 2)
+    assert peak("sf", 8) < 1.1 * peak("sf", 3)
     assert peak("backprop", 8) > 1.3 * peak("backprop", 3)
     assert peak("sf", 4) < peak("backprop", 4)
