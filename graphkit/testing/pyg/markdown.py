@@ -9,6 +9,7 @@ import torch_geometric
 from torch_geometric import typing as pyg_typing
 
 from graphkit.testing.properties import resolve
+from graphkit.testing.pyg.standins import SEARCHES
 from graphkit.testing.pyg.survey import Row
 
 _SIGN = {"passed": "+", "failed": "**no**", "skipped": ""}
@@ -56,6 +57,7 @@ def page(rows: Sequence[Row], command: str) -> str:
         f"forms of them, checked by `graphkit.testing` on a graph of 12 nodes. {whole} of them keep every claim that "
         f"applies, {len(broken)} claims are broken by the others. A broken claim is not always a mistake: "
         "[pyg_failures.md](pyg_failures.md) explains each one, with lines of plain PyG that show it.",
+        *_stand_ins(checked),
         "",
         "`+` holds, **no** is broken, empty: says nothing about this class.",
     ]
@@ -93,6 +95,13 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
         signs = {result.claim: _SIGN[result.status] for result in row.report.results}
         lines.append(f"| `{row.name}` | " + " | ".join(signs.get(c, "") for c in columns) + " |")
     return lines
+
+
+def _stand_ins(checked: Sequence[Row]) -> list[str]:
+    searching = [f"`{row.name}`" for row in checked if row.name in SEARCHES]
+    if pyg_typing.WITH_KNN or not searching:
+        return []
+    return ["", f"{', '.join(searching)} ran with a plain search for the nearest points in place of pyg-lib's."]
 
 
 def _extensions() -> str:

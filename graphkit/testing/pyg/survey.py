@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +14,7 @@ from torch import nn
 from graphkit.testing.adapter import pair_names
 from graphkit.testing.case import Case
 from graphkit.testing.properties import PROPERTIES, resolve
+from graphkit.testing.pyg.standins import SEARCHES, nearest_neighbours
 from graphkit.testing.pyg.table import ENTRIES, LEFT_OUT, Entry, build, classes
 from graphkit.testing.report import CannotRun, Report, Result
 from graphkit.testing.suite import verdict
@@ -65,7 +67,7 @@ def _row(kind: str, name: str, layer: type[nn.Module], claims: list[str], seed: 
     entry = ENTRIES.get(name, Entry())
     data = None if entry.data is None else entry.data()
     results = []
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), nearest_neighbours() if name in SEARCHES else nullcontext():
         warnings.simplefilter("ignore")
         try:
             case = Case(partial(build, name, layer), data, seed=seed, sparse_input=_sparse(layer), **entry.options)

@@ -77,6 +77,15 @@ def _layers() -> Data:
     return data
 
 
+def _mesh() -> Data:
+    """A graph whose every node has four edges into it, which stand together: the edges of a closed mesh."""
+    data = example_data(())
+    data.x = torch.randn(12, CHANNELS, dtype=torch.float64, generator=_generator())
+    target = torch.arange(12).repeat_interleave(4)
+    data.edge_index = torch.stack([(target + torch.tensor([1, 2, 5, 9]).repeat(12)) % 12, target])
+    return data
+
+
 def _labels() -> Data:
     data = example_data(())
     data.x = torch.arange(12) % 3
@@ -109,6 +118,24 @@ _GLOBAL = "attention over all nodes of the graph is its point"
 _SPARSE = "its call takes the edges apart"
 _HETERO = {"layouts": "edges come in a dictionary", "bipartite": "edges come in a dictionary"}
 _HETERO |= {"edge_index_sort": "edges come in a dictionary", "explain": "edges come in a dictionary"}
+_FOUR = dict.fromkeys(
+    (
+        "edge_permutation",
+        "unsorted_edges",
+        "self_loops",
+        "multi_edges",
+        "isolated_nodes",
+        "empty_graph",
+        "layouts",
+        "edge_index_sort",
+        "locality",
+        "batch",
+        "batch_order",
+        "gradcheck",
+    ),
+    "exactly four edges into each node, in a fixed order",
+)
+_NEAREST = dict.fromkeys(("locality", "isolated_nodes"), "an unrelated point may be one of the nearest")
 _POINTS: dict[str, Any] = {"inputs": {"pos": "position"}}
 
 ENTRIES: dict[str, Entry] = {
@@ -144,9 +171,14 @@ ENTRIES: dict[str, Entry] = {
     "PDNConv": Entry(options={"edge_dim": 4}),
     "GeneralConv": Entry({"in_edge_channels": lambda: 4, "attention": lambda: True}, options={"edge_dim": 4}),
     "EdgeConv": Entry({"nn": _mlp(2 * CHANNELS)}, options={"in_channels": CHANNELS}),
-    "DynamicEdgeConv": Entry({"nn": _mlp(2 * CHANNELS)}, options={"in_channels": CHANNELS}),
-    "GravNetConv": Entry({"space_dimensions": lambda: 3, "propagate_dimensions": lambda: 3}),
-    "XConv": Entry({"dim": lambda: 3, "kernel_size": lambda: 3}),
+    "DynamicEdgeConv": Entry({"nn": _mlp(2 * CHANNELS)}, options={"in_channels": CHANNELS}, skip=_NEAREST),
+    "GravNetConv": Entry({"space_dimensions": lambda: 3, "propagate_dimensions": lambda: 3}, skip=_NEAREST),
+    "XConv": Entry(
+        {"dim": lambda: 3, "kernel_size": lambda: 3},
+        options={"inputs": {"pos": "position"}},
+        groups=("T(3)",),
+        skip=_NEAREST,
+    ),
     "SplineConv": Entry({"dim": lambda: 2, "kernel_size": lambda: 3}, options={"edge_dim": 2}),
     "FiLMConv": Entry({"num_relations": lambda: 2}),
     "SignedConv": Entry(
@@ -204,6 +236,12 @@ ENTRIES: dict[str, Entry] = {
     ),
     "GINConv": Entry(options={"in_channels": CHANNELS}),
     "WLConv": Entry(data=_labels),
+    "MeshCNNConv": Entry(
+        {"kernels": lambda: nn.ModuleList(nn.Linear(CHANNELS, CHANNELS) for _ in range(5))},
+        data=_mesh,
+        options={"in_channels": CHANNELS},
+        skip=_FOUR,
+    ),
 }
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -222,7 +260,6 @@ LEFT_OUT: dict[str, str] = {
     "MessagePassing": "the base class",
     "Aggregation": "the base class",
     "FusedGATConv": "needs CUDA and dgNN",
-    "MeshCNNConv": "takes exactly four neighbours per node in a fixed order: no graph in general",
 }
 
 
