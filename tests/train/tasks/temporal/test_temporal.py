@@ -1,9 +1,6 @@
-"""Temporal tasks: published losses and steps, streams, truncation, evaluation without look-ahead, kill and resume."""
+"""Temporal tasks: published losses and steps, streams, truncation, evaluation without look-ahead."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -166,49 +163,6 @@ def test_a_stream_is_the_same_in_chunks_of_any_length() -> None:
     for a, b in zip(whole, parts, strict=True):
         torch.testing.assert_close(a, b)
     torch.testing.assert_close(whole[-1], last)
-
-
-class KilledError(Exception):
-    pass
-
-
-def killed_at(step: int, task: Any) -> Any:
-    """The task, whose run dies in that step."""
-    done, original = 0, task.loss
-
-    def loss(model: nn.Module, chunk: Any) -> Any:
-        nonlocal done
-        done += 1
-        if done == step:
-            raise KilledError
-        return original(model, chunk)
-
-    task.loss = loss
-    return task
-
-
-@pytest.mark.parametrize("mode", ["window", "stream"])
-def test_killed_in_the_middle_of_a_sequence_and_resumed(tmp_path: Path, mode: str) -> None:
-    config = TrainConfig(epochs=2, lr=0.01, weight_decay=0.0, progress=False, device="cpu", checkpoint_steps=1)
-
-    def run(folder: Path, task: Any, resume: bool = False) -> nn.Module:
-        torch.manual_seed(5)
-        model = link_model("h", mode)
-        Trainer(model, config, task=task, checkpoint_dir=folder).fit(sequence(), resume=resume)
-        return model
-
-    def task() -> TemporalLinkPrediction:
-        return TemporalLinkPrediction(mode=mode, history=3, truncate=3, negatives=3)
-
-    run(tmp_path / "whole", task())
-    for step in (3, 8):
-        with pytest.raises(KilledError):
-            run(tmp_path / f"{step}", killed_at(step, task()))
-        run(tmp_path / f"{step}", task(), resume=True)
-        whole, again = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", f"{step}"))
-        assert all(value.equal(again["model"][key]) for key, value in whole["model"].items())
-        history = [[row["loss"] for row in content["history"]] for content in (whole, again)]
-        assert history[0] == history[1]
 
 
 def test_the_state_is_detached_between_chunks() -> None:
