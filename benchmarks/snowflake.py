@@ -239,8 +239,8 @@ def snowflake_table(rounds: int, threads: int) -> list[str]:
         "memory: rise of the peak, where what is freed is given back. `gain`: the dense form, for a snowflake the one "
         "with a snowflake, over this. What it costs hardly depends on d and k: where it takes long it runs for d = 4 "
         "alone, and gains of other shapes are over that. With a snowflake it holds about 320 N^2 numbers, and its time "
-        "grows as N^2 at least: at N = 10,000, where it does not fit, by 25 from its row of N = 2,000. A product is half "
-        "Euclidean, a quarter hyperbolic and a quarter spherical.",
+        "grows as N^2 at least: at N = 10,000, where it does not fit, by 25 from its row of N = 2,000. A product is "
+        "half Euclidean, a quarter hyperbolic and a quarter spherical.",
         "",
         "| N | d | k | contender | s | gain | peak MB |",
         "|" + "---|" * 7,
