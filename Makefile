@@ -40,6 +40,7 @@ $(VENV)/.interop: $(VENV)/.dev
 	$(PIP) setuptools wheel
 	$(PIP) --no-build-isolation torch-scatter
 	$(PIP) dgl ogb
+	$(PIP) --no-deps py-tgb  # its evaluators need nothing more
 	@touch $@
 
 install: $(VENV)/.package  ## Install graphkit and what its commands need into .venv
