@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -32,6 +34,22 @@ def test_output_and_gradients(name: str) -> None:
             assert expected[key].isnan().all(), key
         else:
             torch.testing.assert_close(parameter.grad, expected[key], **tolerance, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_lies_between(real_data: Path, name: str) -> None:
+    """Features, maps, weights and Laplacians layer by layer, from the folder of golden arrays beside the data."""
+    if "_ode_" in name:
+        pytest.importorskip("torchdiffeq")
+    file = real_data.parent / "golden" / "sheaf" / f"{name}.npz"
+    if not file.is_file():
+        pytest.skip(f"no golden arrays at {file}, beside the data")
+    rtol, atol = (1e-6, 1e-6) if "dopri5" in name else (1e-9, 1e-11)
+    (model, _), arrays = golden.build(name), golden.load(name, file.parent)
+    between, expected = golden.between(model, arrays), golden.expected_between(arrays)
+    assert expected.keys() == between.keys()
+    for key, got in between.items():
+        torch.testing.assert_close(got, expected[key], rtol=rtol, atol=atol, msg=lambda m, key=key: f"{key}: {m}")
 
 
 @pytest.mark.parametrize("name", ["g1_bundle-householder_d3_sparselearner", "g3_general_d3_degnorm"])

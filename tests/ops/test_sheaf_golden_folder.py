@@ -62,7 +62,8 @@ def _results(c: Case) -> dict[str, Tensor]:
         gx, gmaps, *gweight = torch.autograd.grad(out, wanted, a["cotangent"])
         results |= {"grad_X": gx, "grad_maps_in": gmaps, "grad_maps_in_fd": gmaps}
         # The weight of an edge is one number at both ends: only the sum of the two is a gradient.
-        results |= {"grad_edge_weights": (g + g[c.graph.reverse])[:, None] for g in gweight}
+        if gweight:
+            results["grad_edge_weights"] = (gweight[0] + gweight[0][c.graph.reverse])[:, None]
     with torch.no_grad():
         matrix = apply(c, torch.eye(len(a["X"]), dtype=torch.float64), maps, weight)
         results |= {"L_dense": matrix, "eigvals": torch.linalg.eigvalsh(matrix)}
