@@ -139,7 +139,8 @@ def _cases(count: int) -> tuple[list[Case], list[Case]]:
     What a dense step costs hardly depends on d and k: with a snowflake it runs on the first shape alone, as published
     on all of them below N = 20,000.
     """
-    run, lacking = [], []
+    run: list[Case] = []
+    lacking: list[Case] = []
     for dim, k in SHAPES if count < LARGE else (SHAPES[0], SHAPES[-1]):
         for name in CONTENDERS:
             again = (dim, k) != SHAPES[0]

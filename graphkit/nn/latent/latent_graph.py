@@ -20,7 +20,6 @@ from graphkit.nn.latent.straight_through import StraightThrough
 from graphkit.ops.point_sets import check_points
 
 _SAMPLERS = {"ddgm": DiscreteDGM, "cdgm": ContinuousDGM, "straight-through": StraightThrough, "dgg": DGG}
-_EXAMPLES = {"encoder": "torch.nn.Linear(16, 4)", "metric": "NeuralSnowflake()"}
 
 
 class Latent(NamedTuple):
@@ -145,10 +144,8 @@ class LatentGraph(nn.Module):
         super().__init__()
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f"'k' must be a positive int (got {k!r})")
-        for name, module, kind in (("encoder", encoder, nn.Module), ("metric", metric, Metric)):
-            if module is not None and not isinstance(module, kind):
-                got = f"the class {module.__name__}; make one" if isinstance(module, type) else type(module).__name__
-                raise TypeError(f"'{name}' must be None or a {kind.__name__} such as {_EXAMPLES[name]} (got {got})")
+        _check_module("encoder", encoder, nn.Module, "torch.nn.Linear(16, 4)")
+        _check_module("metric", metric, Metric, "NeuralSnowflake()")
         if noise not in ("gumbel", "none"):
             raise ValueError(f"'noise' must be 'gumbel' or 'none' (got {noise!r})")
         if compat not in (None, "official"):
@@ -256,3 +253,9 @@ class LatentGraph(nn.Module):
 
     def extra_repr(self) -> str:
         return f"k={self.k}, noise={self.noise!r}"
+
+
+def _check_module(name: str, module: object, kind: type, example: str) -> None:
+    if module is not None and not isinstance(module, kind):
+        got = f"the class {module.__name__}; make one" if isinstance(module, type) else type(module).__name__
+        raise TypeError(f"'{name}' must be None or a {kind.__name__} such as {example} (got {got})")
