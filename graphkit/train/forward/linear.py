@@ -247,7 +247,7 @@ def _blocks(x: Tensor, source: Tensor, target: Tensor, weight: Tensor, count: in
 
 def _sparse_rows(x: Tensor, source: Tensor, target: Tensor, weight: Tensor, count: int) -> tuple[Graph, Tensor]:
     """The weighted sums of sources as a graph from columns to rows."""
-    places, values = [], []
+    places, values = [target.new_empty(2, 0)], [x.new_empty(0)]  # there may be no rows
     for first, block in _blocks(x, source, target, weight, count):
         row, column = block.nonzero(as_tuple=True)
         places.append(torch.stack([column, row + first]))

@@ -46,7 +46,10 @@ class SingleForward(GreedyRule[SFInputs]):
         return SFInputs(Features(setting.x, setting.virtual), augmented(setting))
 
     def problem(self, layer: ForwardLayer, setting: NodeSetting, inputs: SFInputs) -> Problem:
-        config, rows = setting.config, {"classes": setting.class_nodes, "judged": setting.judged}
+        config = setting.config
+        rows = {"classes": setting.class_nodes}
+        if setting.judged.numel():  # in a batch nobody is
+            rows["judged"] = setting.judged
         if setting.training:
             rows["train"] = setting.mine
         view = make_view(layer, inputs.features, inputs.topology, rows, config)

@@ -305,6 +305,17 @@ def test_small_batches_learn(rule: str, loader: Any) -> None:
     assert result.history[9].loss < result.history[0].loss
 
 
+@pytest.mark.parametrize("kind", ["gcn", "gat"])
+@pytest.mark.parametrize("rule", ["sf", "ff-la", "ff-vn"])
+def test_batches_of_bags_of_words(rule: str, kind: str) -> None:
+    data = graph()
+    data.x = (torch.rand(30, 400, generator=torch.Generator().manual_seed(0)) < 0.02).double()
+    layers = convs(rule, kind, 1, features=400)
+    t = ForwardTrainer(rule, layers, 3, epochs=10, lr=0.01, loader=neighbor_batches([4], 3), progress=False)
+    history = t.fit(data).history
+    assert history[9].loss < history[0].loss
+
+
 def test_a_log_and_a_record_of_every_depth(tmp_path: Any) -> None:
     t = trainer("sf", trackers=[JSONLTracker(tmp_path / "log.jsonl", "sf")])
     result = t.fit(graph())
