@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -55,7 +57,7 @@ def test_sums_of_parts(name: str, noise_scale: float, spread: float) -> None:
         parts = metric.parts(x)
     assert parts is not None
     for batch in (None, torch.arange(300) % 3):
-        options = {"scale": 3.0, "noise_scale": noise_scale, "seed": 5, "batch": batch, "parts": parts}
+        options: dict[str, Any] = {"scale": 3.0, "noise_scale": noise_scale, "seed": 5, "batch": batch, "parts": parts}
         found = ops.gumbel_topk(x, 6, metric.cost, **options)
         with ops.backend("torch"):
             assert torch.equal(found, ops.gumbel_topk(x, 6, metric.cost, **options))
