@@ -40,9 +40,9 @@ Form = tuple[Tensor, Tensor, Tensor, Tensor]
 def run(
     op: int,
     form: Form | None,
-    maps: Tensor,
+    maps: Tensor | None,
     weight: Tensor | None,
-    results: tuple[Tensor | None, ...],
+    results: tuple[Tensor, *tuple[Tensor | None, ...]],
     *,
     nodes: int,
     stalk: int,
@@ -57,14 +57,14 @@ def run(
     first, second, third = (*results, None, None)[:3]
     addresses = (ptr, index, perm, pair, maps, weight, x, grad, first, second, third)
     arguments = _pack(
-        maps.dtype is torch.float64,
+        results[0].dtype is torch.float64,
         ptr is not None and ptr.dtype is torch.int64,
         torch.get_num_threads(),
         nodes,
         (0 if index is None else index.shape[0]) if edges is None else edges,
         stalk,
         channels,
-        form is not None and maps.dim() == 2,
+        form is not None and maps is not None and maps.dim() == 2,
         mode,
         *(0 if t is None else t.data_ptr() for t in addresses),
     )

@@ -1,4 +1,4 @@
-"""The kernels of a sheaf layer: maps from both ends of an edge, scaled maps, reflections, the step at the end.
+"""The kernels of a sheaf layer: maps from both ends of an edge, scaled maps, reflections, both weights, the step.
 
 Plain functions on contiguous CPU tensors, float32 or float64, without autograd or checks; the equations are in
 :mod:`graphkit.ops.sheaf_layer`. Results do not depend on the number of threads.
@@ -16,6 +16,8 @@ __all__ = [
     "householder_backward",
     "sheaf_ends",
     "sheaf_ends_backward",
+    "sheaf_mix",
+    "sheaf_mix_backward",
     "sheaf_scale_maps",
     "sheaf_scale_maps_backward",
     "sheaf_update",
@@ -23,7 +25,7 @@ __all__ = [
 ]
 
 _ENDS, _ENDS_BACKWARD, _SCALE, _SCALE_BACKWARD = range(8, 12)
-_HOUSEHOLDER, _HOUSEHOLDER_BACKWARD, _UPDATE, _UPDATE_BACKWARD = range(12, 16)
+_HOUSEHOLDER, _HOUSEHOLDER_BACKWARD, _UPDATE, _UPDATE_BACKWARD, _MIX, _MIX_BACKWARD = range(12, 18)
 
 # Activations of sheaf_ends, in the order of their codes.
 _ACTS = ("id", "tanh", "sigmoid", "elu")
@@ -97,3 +99,27 @@ def sheaf_update_backward(grad: Tensor, x: Tensor, flow: Tensor, factor: Tensor)
             nodes=nodes, stalk=stalk, channels=channels, x=x, grad=grad,
         )  # fmt: skip
     return gx, gflow, gfactor
+
+
+def sheaf_mix(x: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+    """``left x[n] right^T`` of every node; ``None`` is the identity, and at most one of the two is."""
+    out = torch.empty_like(x)
+    nodes, stalk, channels = x.shape
+    if out.numel():
+        run(_MIX, None, left, right, (out,), nodes=nodes, stalk=stalk, channels=channels, x=x)
+    return out
+
+
+def sheaf_mix_backward(
+    grad: Tensor, x: Tensor, left: Tensor | None, right: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Gradients of :func:`sheaf_mix` to ``x``, ``left`` and ``right``."""
+    gx = torch.empty_like(x)
+    gleft, gright = (None if t is None else torch.zeros_like(t) for t in (left, right))
+    nodes, stalk, channels = x.shape
+    if x.numel():
+        run(
+            _MIX_BACKWARD, None, left, right, (gx, gleft, gright),
+            nodes=nodes, stalk=stalk, channels=channels, x=x, grad=grad,
+        )  # fmt: skip
+    return gx, gleft, gright

@@ -54,6 +54,13 @@ def pick(x: Tensor, stalk: int) -> str:
     return "torch" if name == "triton" else name
 
 
+def by_kernel(x: Tensor, stalk: int = 1) -> bool:
+    """Whether a step of a sheaf layer that only the native backend has as a kernel runs there."""
+    return (
+        x.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling() and pick(x, stalk) == "native"
+    )
+
+
 class _Apply(torch.autograd.Function):
     """``B x`` per node; its gradients are ``B^T g`` and ``g x^T``, which are differentiable again."""
 

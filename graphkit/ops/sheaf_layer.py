@@ -1,4 +1,4 @@
-"""Steps of a sheaf layer that take longer than its Laplacian if written in plain torch: each is one kernel here.
+"""Making the maps of a sheaf layer takes longer than its Laplacian in plain torch: here each step is a kernel.
 
 Every function has its plain form, which runs on other devices, for other types, under ``torch.compile`` and
 ``torch.func``, and gives second derivatives. The kernels keep less for backward: what they were given, or their result.
@@ -17,7 +17,7 @@ from graphkit.graph import Graph
 from graphkit.native import sheaf_layer as native
 from graphkit.native.sheaf import MAX_STALK, Form
 from graphkit.ops.autograd import backward
-from graphkit.ops.blocks import inverse_sqrt, pick
+from graphkit.ops.blocks import by_kernel, inverse_sqrt
 from graphkit.ops.sheaf import sheaf_form
 
 ACTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -26,12 +26,6 @@ ACTS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "elu": F.elu,
 }
-
-
-def _by_kernel(x: Tensor, stalk: int = 1) -> bool:
-    return (
-        x.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling() and pick(x, stalk) == "native"
-    )
 
 
 def sheaf_ends(x: Tensor, graph: Graph, act: str = "id") -> Tensor:
@@ -61,7 +55,7 @@ def sheaf_ends(x: Tensor, graph: Graph, act: str = "id") -> Tensor:
             f"'x' must have shape [N, 2 P] with the graph's N = {graph.num_src} nodes (got {list(x.shape)}); its "
             "halves are for a node's own end of an edge and for the other"
         )
-    if not _by_kernel(x):
+    if not by_kernel(x):
         return _ends(x, graph, act)
     return _Ends.apply(x.contiguous(), graph, sheaf_form(graph), act)
 
@@ -112,7 +106,7 @@ def sheaf_scaled_maps(maps: Tensor, graph: Graph) -> Tensor:
         >>> sheaf_scaled_maps(torch.full((2, 1), 3.0**0.5), graph).flatten().square()
         tensor([0.7500, 0.7500])
     """
-    if not _by_kernel(maps):
+    if not by_kernel(maps):
         return _scaled(maps, graph)
     return _Scaled.apply(maps.contiguous(), graph, sheaf_form(graph))
 
@@ -163,7 +157,7 @@ def householder(theta: Tensor, stalk_dim: int) -> Tensor:
         tensor([[-1.,  0.],
                 [ 0., -1.]])
     """
-    if not 2 <= stalk_dim <= MAX_STALK or not _by_kernel(theta, stalk_dim):
+    if not 2 <= stalk_dim <= MAX_STALK or not by_kernel(theta, stalk_dim):
         return plain_householder(theta, stalk_dim)
     flat = theta.reshape(-1, theta.size(-1)).contiguous()
     return _Householder.apply(flat, stalk_dim).view(*theta.shape[:-1], stalk_dim, stalk_dim)
@@ -204,45 +198,3 @@ class _Householder(torch.autograd.Function):
             (theta,),
         )
         return gtheta, None
-
-
-def sheaf_update(x: Tensor, flow: Tensor, factor: Tensor) -> Tensor:
-    r"""The step of sheaf diffusion, :math:`c_i X_{v i} - \mathrm{elu}(Y_{v i})` for every stalk row i.
-
-    Args:
-        x: stalks :math:`X`, ``[N, d, f]``.
-        flow: :math:`Y`, ``[N, d, f]``.
-        factor: :math:`c`, ``[d]``.
-
-    Shapes:
-        ``[N, d, f], [N, d, f], [d] -> [N, d, f]``
-
-    Example:
-        >>> import torch
-        >>> sheaf_update(torch.ones(1, 2, 1), torch.ones(1, 2, 1), torch.tensor([1.0, 3.0])).flatten().tolist()
-        [0.0, 2.0]
-    """
-    if not (x.dtype == flow.dtype == factor.dtype and _by_kernel(x)):
-        return _updated(x, flow, factor)
-    return _Update.apply(x.contiguous(), flow.contiguous(), factor.contiguous())
-
-
-def _updated(x: Tensor, flow: Tensor, factor: Tensor) -> Tensor:
-    return factor[:, None] * x - F.elu(flow)
-
-
-class _Update(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, flow: Tensor, factor: Tensor) -> Tensor:
-        ctx.save_for_backward(x, flow, factor)
-        return native.sheaf_update(x, flow, factor)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        x, flow, factor = ctx.saved_tensors
-        return backward(
-            lambda grad: native.sheaf_update_backward(grad.contiguous(), x.detach(), flow.detach(), factor.detach()),
-            _updated,
-            grad,
-            (x, flow, factor),
-        )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphkit import Graph, native, ops
 from graphkit.ops import sheaf_layer as layer
+from graphkit.ops import sheaf_stalks as stalks
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=f"native kernels: {native.why_not()}")
 
@@ -88,14 +89,26 @@ def test_householder_of_any_size_and_shape() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("channels", [1, 3, 16, 20, 64])
 def test_update(channels: int, dtype: torch.dtype) -> None:
-    _agree(layer.sheaf_update, [_draw(50, 3, channels), _draw(50, 3, channels), _draw(3)], dtype)
+    _agree(stalks.sheaf_update, [_draw(50, 3, channels), _draw(50, 3, channels), _draw(3)], dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("channels", [1, 3, 16, 20, 70])
+@pytest.mark.parametrize("stalk", [1, 3, 6])
+def test_mix(stalk: int, channels: int, dtype: torch.dtype) -> None:
+    x, left, right = _draw(50, stalk, channels), _draw(stalk, stalk), _draw(channels, channels)
+    _agree(stalks.sheaf_mix, [x, left, right], dtype)
+    _agree(lambda x, left: stalks.sheaf_mix(x, left, None), [x, left], dtype)
+    _agree(lambda x, right: stalks.sheaf_mix(x, None, right), [x, right], dtype)
+    assert stalks.sheaf_mix(x, None, None) is x
 
 
 def test_nothing_to_do() -> None:
     empty = Graph.from_edge_index(torch.zeros(2, 0, dtype=torch.long), 2)
     assert layer.sheaf_ends(torch.ones(2, 6), empty, "tanh").shape == (0, 3)
     assert layer.sheaf_scaled_maps(torch.ones(0, 3), empty).shape == (0, 3)
-    assert layer.sheaf_update(torch.ones(0, 3, 4), torch.ones(0, 3, 4), torch.ones(3)).shape == (0, 3, 4)
+    assert stalks.sheaf_update(torch.ones(0, 3, 4), torch.ones(0, 3, 4), torch.ones(3)).shape == (0, 3, 4)
+    assert stalks.sheaf_mix(torch.ones(0, 3, 4), torch.ones(3, 3), torch.ones(4, 4)).shape == (0, 3, 4)
 
 
 def test_second_derivatives() -> None:
@@ -103,7 +116,8 @@ def test_second_derivatives() -> None:
     assert torch.autograd.gradgradcheck(lambda x: layer.sheaf_ends(x, few, "tanh"), (_draw(3, 4),))
     assert torch.autograd.gradgradcheck(lambda maps: layer.sheaf_scaled_maps(maps, few), (_draw(4, 2),))
     assert torch.autograd.gradgradcheck(lambda theta: layer.householder(theta, 3), (_draw(2, 3),))
-    assert torch.autograd.gradgradcheck(layer.sheaf_update, (_draw(3, 2, 2), _draw(3, 2, 2), _draw(2)))
+    assert torch.autograd.gradgradcheck(stalks.sheaf_update, (_draw(3, 2, 2), _draw(3, 2, 2), _draw(2)))
+    assert torch.autograd.gradgradcheck(stalks.sheaf_mix, (_draw(3, 2, 3), _draw(2, 2), _draw(3, 3)))
 
 
 def test_threads_change_no_bit() -> None:
@@ -111,7 +125,8 @@ def test_threads_change_no_bit() -> None:
     edges = torch.randint(0, 2000, (2, 20_000), generator=generator)
     many = Graph.from_edge_index(torch.cat([edges, edges.flip(0)], 1), 2000)
     x, maps = torch.randn(2000, 6), torch.randn(many.num_edges, 3)
-    stalks, flow, factor = torch.randn(2000, 3, 20), torch.randn(2000, 3, 20), torch.randn(3)
+    rows, flow, factor = torch.randn(2000, 3, 20), torch.randn(2000, 3, 20), torch.randn(3)
+    left, right = torch.randn(3, 3), torch.randn(20, 20)
 
     def results() -> list[Tensor]:
         out: list[Tensor] = []
@@ -119,8 +134,9 @@ def test_threads_change_no_bit() -> None:
             (lambda x: layer.sheaf_ends(x, many, "tanh"), [x]),
             (lambda maps: layer.sheaf_scaled_maps(maps, many), [maps]),
             (lambda theta: layer.householder(theta, 3), [maps]),
-            (layer.sheaf_update, [stalks, flow, factor]),
-            (lambda x, maps: ops.sheaf_laplacian(x, many, maps), [stalks, maps]),
+            (stalks.sheaf_update, [rows, flow, factor]),
+            (stalks.sheaf_mix, [rows, left, right]),
+            (lambda x, maps: ops.sheaf_laplacian(x, many, maps), [rows, maps]),
         ):
             leaves = [t.clone().requires_grad_() for t in inputs]
             value = run(*leaves)
@@ -153,3 +169,10 @@ def test_errors(graph: Graph) -> None:
     for shape in ((N, 3), (N - 1, 2), (N,)):
         with pytest.raises(ValueError, match=r"'x' must have shape \[N, 2 P\] with the graph's N = 43 nodes"):
             layer.sheaf_ends(torch.ones(shape), graph)
+    x = torch.ones(4, 2, 3)
+    for left, right in ((torch.ones(3, 3), None), (None, torch.ones(2, 2)), (torch.ones(2), torch.ones(3, 3))):
+        with pytest.raises(ValueError, match=r"must have shapes \[N, d, f\], \[d, d\] and \[f, f\]"):
+            stalks.sheaf_mix(x, left, right)
+    for flow, factor in ((torch.ones(3, 2, 3), torch.ones(2)), (x, torch.ones(3))):
+        with pytest.raises(ValueError, match=r"must have shapes \[N, d, f\], \[N, d, f\] and \[d\]"):
+            stalks.sheaf_update(x, flow, factor)

@@ -249,6 +249,8 @@ int sheaf_householder(const SheafArgs&);
 int sheaf_householder_backward(const SheafArgs&);
 int sheaf_update(const SheafArgs&);
 int sheaf_update_backward(const SheafArgs&);
+int sheaf_mix(const SheafArgs&);
+int sheaf_mix_backward(const SheafArgs&);
 
 extern const SheafKernel sheaf_kernels[];
 const SheafKernel sheaf_kernels[static_cast<int>(SheafOp::count)] = {
@@ -256,6 +258,7 @@ const SheafKernel sheaf_kernels[static_cast<int>(SheafOp::count)] = {
     block_apply,   block_outer,            inverse_sqrt, inverse_sqrt_backward,
     sheaf_ends,        sheaf_ends_backward,        sheaf_scale_maps, sheaf_scale_maps_backward,
     sheaf_householder, sheaf_householder_backward, sheaf_update,     sheaf_update_backward,
+    sheaf_mix,         sheaf_mix_backward,
 };
 
 }  // namespace GK_ISA

@@ -24,7 +24,9 @@ enum class SheafOp : int64_t {
     householder_backward = 13,
     update = 14,           // result0 = maps x - elu(grad), maps a number per stalk row
     update_backward = 15,  // weight = what went into elu, grad -> result0 (to x), result1 (into elu), result2 (to maps)
-    count = 16,
+    mix = 16,  // result0 = maps x weight^T per node, maps [stalk, stalk] or null, weight [channels, channels] or null
+    mix_backward = 17,  // grad -> result0 (to x), result1 (to maps), result2 (to weight)
+    count = 18,
 };
 
 // Shapes: ptr [nodes + 1]; index, perm, pair [edges]: slot k of row u is the edge u -> index[k] with position perm[k],

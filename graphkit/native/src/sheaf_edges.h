@@ -44,11 +44,21 @@ template <class R, int D, bool kDiagonal> struct Edges {
         return weight == nullptr ? R(1) : (weight[perm[k]] + weight[pair[k]]) / 2;
     }
 
+    // A map of 5 x 5 numbers lies in up to three lines.
+    template <int write = 0> GK_INLINE static void prefetch_one(const R* map) {
+        constexpr int bytes = (kDiagonal ? D : D * D) * int(sizeof(R));
+        const char* at = reinterpret_cast<const char*>(map);
+        __builtin_prefetch(at, write);
+        if constexpr (bytes > 64) {
+            for (int line = 64; line < bytes; line += 64) __builtin_prefetch(at + line, write);
+            __builtin_prefetch(at + bytes - 1, write);
+        }
+    }
     GK_INLINE void prefetch_map(int64_t k) const {
         if (k + kMapPrefetch >= count) return;
         const int64_t reverse = pair[k + kMapPrefetch];
-        __builtin_prefetch(maps + perm[k + kMapPrefetch] * map_stride);
-        __builtin_prefetch(maps + (reverse < 0 ? 0 : reverse) * map_stride);
+        prefetch_one(maps + perm[k + kMapPrefetch] * map_stride);
+        prefetch_one(maps + (reverse < 0 ? 0 : reverse) * map_stride);
         if (weight != nullptr) __builtin_prefetch(weight + (reverse < 0 ? 0 : reverse));
     }
     template <class Tile> GK_INLINE void prefetch(const Tile& tile, int64_t k, const R* x) const {
@@ -64,10 +74,10 @@ template <class R, int D, bool kDiagonal> struct Edges {
         const int64_t next = k + 2 * kMapPrefetch;
         if (next >= count || index[next] < row) return;
         const int64_t own = perm[next], reverse = pair[next] < 0 ? 0 : int64_t(pair[next]);
-        __builtin_prefetch(maps + own * map_stride);
-        __builtin_prefetch(maps + reverse * map_stride);
-        __builtin_prefetch(gmaps + own * map_stride, 1);
-        __builtin_prefetch(gmaps + reverse * map_stride, 1);
+        prefetch_one(maps + own * map_stride);
+        prefetch_one(maps + reverse * map_stride);
+        prefetch_one<1>(gmaps + own * map_stride);
+        prefetch_one<1>(gmaps + reverse * map_stride);
         if (weight != nullptr) __builtin_prefetch(weight + reverse);
         const int64_t at = index[next] * node_stride;
         const int64_t bytes = D * channels * int64_t(sizeof(R));

@@ -111,31 +111,56 @@ template <class R, class I, int known> void ends(const SheafArgs& args) {
 }
 
 // Of a node: the gradients of its own edges go to its first half, those of their reverses to its second.
-template <class R, class I> void ends_backward(const SheafArgs& args) {
-    const int64_t width = args.stalk;
+template <class R, class I, int known> void ends_backward(const SheafArgs& args) {
+    const int64_t width = known > 0 ? known : args.stalk, numbers = args.edges * width;
     const I *ptr = index_array<I>(args.ptr), *perm = index_array<I>(args.perm), *pair = index_array<I>(args.pair);
     const R *value = static_cast<const R*>(args.maps), *grad = static_cast<const R*>(args.grad);
     R* out = static_cast<R*>(args.result0);
     const Act act = static_cast<Act>(args.mode);
-    const int64_t work = width * (1 + args.edges / (args.nodes > 0 ? args.nodes : 1));
-    parallel_ranges(args.nodes, work, args.threads, [&](int64_t begin, int64_t end) {
-        for_each_tile<R, 1>(width, [&](const auto& tile) {
-            for (int64_t row = begin; row < end; ++row) {
-                Vec<R> first = {}, second = {};
-                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
-                    const int64_t own = perm[k], reverse = pair[k];
-                    if (k + kMapPrefetch < args.edges && pair[k + kMapPrefetch] >= 0) {
-                        __builtin_prefetch(value + pair[k + kMapPrefetch] * width + tile.channel);
-                        __builtin_prefetch(grad + pair[k + kMapPrefetch] * width + tile.channel);
-                    }
-                    first += tile.load(grad + own * width, 0) * slope<R>(act, tile.load(value + own * width, 0));
-                    if (reverse < 0) continue;
-                    second += tile.load(grad + reverse * width, 0) * slope<R>(act, tile.load(value + reverse * width, 0));
-                }
-                tile.store(out + 2 * row * width, 0, first);
-                tile.store(out + (2 * row + 1) * width, 0, second);
+    Buffer<R> pulled(act == Act::identity ? 0 : numbers);  // back through the activation, in whole vectors
+    if (act != Act::identity) {
+        parallel_for((numbers + kNumbers - 1) / kNumbers, numbers, args.threads, [&](int64_t task) {
+            const int64_t end = (task + 1) * kNumbers < numbers ? (task + 1) * kNumbers : numbers;
+            for (int64_t at = task * kNumbers; at < end; at += kLanes<R>) {
+                const int some = static_cast<int>(end - at < kLanes<R> ? end - at : kLanes<R>);
+                if (some == kLanes<R>)
+                    store(pulled.get() + at, load(grad + at) * slope<R>(act, load(value + at)));
+                else
+                    store_some(pulled.get() + at, load_some(grad + at, some) * slope<R>(act, load_some(value + at, some)),
+                               some);
             }
         });
+        grad = pulled.get();
+    }
+    const int64_t work = width * (1 + args.edges / (args.nodes > 0 ? args.nodes : 1));
+    parallel_ranges(args.nodes, work, args.threads, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) {
+            R* to = out + 2 * row * width;
+            if constexpr (known > 0) {
+                R first[known] = {}, second[known] = {};
+                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                    if (k + kMapPrefetch < args.edges && pair[k + kMapPrefetch] >= 0)
+                        __builtin_prefetch(grad + pair[k + kMapPrefetch] * width);
+                    const R* own = grad + perm[k] * width;
+                    GK_UNROLL for (int i = 0; i < known; ++i) first[i] += own[i];
+                    if (pair[k] < 0) continue;
+                    const R* reverse = grad + pair[k] * width;
+                    GK_UNROLL for (int i = 0; i < known; ++i) second[i] += reverse[i];
+                }
+                std::memcpy(to, first, sizeof(first));
+                std::memcpy(to + width, second, sizeof(second));
+            } else {
+                for_each_tile<R, 1>(width, [&](const auto& tile) {
+                    Vec<R> first = {}, second = {};
+                    for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                        first += tile.load(grad + perm[k] * width, 0);
+                        if (pair[k] >= 0) second += tile.load(grad + pair[k] * width, 0);
+                    }
+                    tile.store(to, 0, first);
+                    tile.store(to + width, 0, second);
+                });
+            }
+        }
     });
 }
 
@@ -314,29 +339,26 @@ template <class R> void update_backward(const SheafArgs& args) {
     advise_huge_pages(gh, bytes);
     advise_huge_pages(gy, bytes);
     const int64_t step = task_length(args.nodes, d * channels, 512), tasks = (args.nodes + step - 1) / step;
-    Buffer<R> partial(tasks * d);  // the sums of a task, so that threads change no bit
+    Buffer<Vec<R>> partial(tasks * d);  // the sums of a task, so that threads change no bit
     parallel_for(tasks, args.nodes * d * channels, args.threads, [&](int64_t task) {
         const int64_t begin = task * step, end = begin + step < args.nodes ? begin + step : args.nodes;
-        for (int64_t i = 0; i < d; ++i) {
-            R total = 0;
-            for_each_tile<R, 1>(channels, [&](const auto& tile) {
-                Vec<R> sum = {};
-                for (int64_t node = begin; node < end; ++node) {
-                    const int64_t at = (node * d + i) * channels;
+        Vec<R>* sums = partial.get() + task * d;
+        for (int64_t i = 0; i < d; ++i) sums[i] = Vec<R>{};
+        for (int64_t node = begin; node < end; ++node)
+            for (int64_t i = 0; i < d; ++i) {
+                const int64_t at = (node * d + i) * channels;
+                for_each_tile<R, 1>(channels, [&](const auto& tile) {
                     const Vec<R> grad = tile.load(g + at, 0), flow = tile.load(y + at, 0);
                     const Vec<R> pull = flow > Vec<R>{} ? splat(R(1)) : exp<R>(flow);
-                    sum += tile.fresh(0, grad) * tile.load(h + at, 0);
+                    sums[i] += tile.fresh(0, grad) * tile.load(h + at, 0);
                     tile.store(gh + at, 0, c[i] * grad);
                     tile.store(gy + at, 0, -(pull * grad));
-                }
-                total += sum_lanes<R>(sum);
-            });
-            partial[task * d + i] = total;
-        }
+                });
+            }
     });
     for (int64_t i = 0; i < d; ++i) {
         double total = 0;
-        for (int64_t task = 0; task < tasks; ++task) total += partial[task * d + i];
+        for (int64_t task = 0; task < tasks; ++task) total += sum_lanes<R>(partial[task * d + i]);
         gc[i] = static_cast<R>(total);
     }
 }
@@ -349,7 +371,9 @@ int sheaf_ends(const SheafArgs& args) {
     });
 }
 int sheaf_ends_backward(const SheafArgs& args) {
-    return for_types(args, [&](auto real, auto index) { ends_backward<decltype(real), decltype(index)>(args); });
+    return for_types(args, [&](auto real, auto index) {
+        for_width(args.stalk, [&](auto known) { ends_backward<decltype(real), decltype(index), known()>(args); });
+    });
 }
 int sheaf_scale_maps(const SheafArgs& args) {
     return for_types(args, [&](auto real, auto index) {

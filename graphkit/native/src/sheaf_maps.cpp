@@ -80,7 +80,7 @@ template <class R, int D> struct Here {
 template <class R, int D, bool kDiagonal, bool narrow>
 GK_INLINE void products(int64_t channels, const R* x, const R* grad, const Here<R, D>& here,
                         Matrix<R, D, kDiagonal>& p, Matrix<R, D, kDiagonal>& transposed) {
-    constexpr int rows = kDiagonal ? 1 : D, padded = 4 * quads_for(D);
+    constexpr int rows = kDiagonal ? 1 : D, parts = quads_for(D), padded = 4 * parts;
     Vec<R> total[rows][D] = {};
     for (int64_t v = 0; v < vector_count<R>(channels); ++v) {
         const auto tile = vector_tile<R, narrow>(v, channels);
@@ -95,10 +95,10 @@ GK_INLINE void products(int64_t channels, const R* x, const R* grad, const Here<
         }
     }
     Quad<R> folded[padded][padded] = {};
-    for (int i = 0; i < rows; ++i)
+    GK_UNROLL for (int i = 0; i < rows; ++i)
         GK_UNROLL for (int j = 0; j < D; ++j) fold<R>(total[i][j], folded[i][j]);
-    for (int i = 0; i < rows; ++i)
-        for (int q = 0; q < quads_for(D); ++q) {
+    GK_UNROLL for (int i = 0; i < rows; ++i)
+        GK_UNROLL for (int q = 0; q < parts; ++q) {
             const int j = 4 * q;
             sum_four<R>(folded[i][j], folded[i][j + 1], folded[i][j + 2], folded[i][j + 3], p.quad[i][q]);
             if constexpr (!kDiagonal)
@@ -111,6 +111,7 @@ template <class R, int D, bool kDiagonal>
 GK_INLINE R gradient(const R* map, const Matrix<R, D, kDiagonal>& q, const R* other, const Matrix<R, D, kDiagonal>& m,
                      R w, bool wanted, R* to) {
     R inner = 0;
+    [[maybe_unused]] constexpr int parts = quads_for(D);
     if constexpr (kDiagonal) {
         GK_UNROLL for (int i = 0; i < D; ++i) {
             const R value = map[i] * q.quad[0][i / 4][i % 4] - other[i] * m.quad[0][i / 4][i % 4];
@@ -119,9 +120,9 @@ GK_INLINE R gradient(const R* map, const Matrix<R, D, kDiagonal>& q, const R* ot
         }
         return inner;
     } else {
-        for (int i = 0; i < D; ++i) {
+        GK_UNROLL for (int i = 0; i < D; ++i) {
             Quad<R> row[quads_for(D)];
-            for (int part = 0; part < quads_for(D); ++part) {
+            GK_UNROLL for (int part = 0; part < parts; ++part) {
                 row[part] = map[i * D] * q.quad[0][part] - other[i * D] * m.quad[0][part];
                 GK_UNROLL for (int l = 1; l < D; ++l) {
                     row[part] += map[i * D + l] * q.quad[l][part];
@@ -130,7 +131,7 @@ GK_INLINE R gradient(const R* map, const Matrix<R, D, kDiagonal>& q, const R* ot
             }
             if (wanted)
                 GK_UNROLL for (int j = 0; j < D; ++j) inner += map[i * D + j] * row[j / 4][j % 4];
-            for (int part = 0; part < quads_for(D); ++part) {
+            GK_UNROLL for (int part = 0; part < parts; ++part) {
                 constexpr int left = D % 4 == 0 ? 4 : D % 4;
                 row[part] *= w;
                 std::memcpy(to + i * D + 4 * part, &row[part], (part + 1 < quads_for(D) ? 4 : left) * sizeof(R));

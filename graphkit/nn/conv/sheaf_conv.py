@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch_geometric.nn import Linear
 from torch_geometric.nn.inits import reset
 from torch_geometric.nn.resolver import activation_resolver
@@ -18,11 +17,8 @@ from graphkit.nn.conv.base import FusedMessagePassing
 from graphkit.nn.dropout import dropout
 from graphkit.nn.sheaf import Family, LearnerName, MakeLearner, Sheaf, make_maps, symmetric
 from graphkit.ops.blocks import block_apply
-from graphkit.ops.sheaf_layer import sheaf_scaled_maps, sheaf_update
-
-# Up to this width of stalks one product with the Kronecker product of both weights beats two of their own sizes, of
-# which that with the d x d weight is slow and copies.
-_KRONECKER = 192
+from graphkit.ops.sheaf_layer import sheaf_scaled_maps
+from graphkit.ops.sheaf_stalks import sheaf_mix, sheaf_update
 
 
 class SheafConv(FusedMessagePassing):
@@ -219,7 +215,7 @@ class SheafConv(FusedMessagePassing):
         return self.act(self._flow(h, graph, sheaf))
 
     def _flow(self, h: Tensor, graph: Graph, sheaf: Sheaf) -> Tensor:
-        h = self._mix(h)
+        h = sheaf_mix(h, self.left_weight, self.right_weight)
         maps, fixed = sheaf.maps, self._fixed_maps(graph, sheaf.maps.dtype)
         apart = fixed is not None and (maps.dim() == 3 or sheaf.weight is not None or self._raw_fixed_rows())
         if fixed is not None and not apart:
@@ -229,16 +225,6 @@ class SheafConv(FusedMessagePassing):
             normalized = False if self._raw_fixed_rows() else self.normalized
             learned = torch.cat([learned, self._laplacian(h[:, self.stalk_dim :], graph, Sheaf(fixed), normalized)], 1)
         return learned
-
-    def _mix(self, h: Tensor) -> Tensor:
-        r""":math:`(I \otimes W_1) H W_2^T` of stalks ``[N, d, H]``."""
-        left, right = self.left_weight, self.right_weight
-        if left is not None and self.rows * self.stalk_channels <= _KRONECKER:
-            eye = torch.eye(self.stalk_channels, dtype=h.dtype, device=h.device) if right is None else right
-            return F.linear(h.flatten(1), torch.kron(left, eye)).view_as(h)
-        if left is not None:
-            h = F.linear(h.transpose(1, 2), left).transpose(1, 2)
-        return h if right is None else F.linear(h, right)
 
     def _stalks(self, x: Tensor, edge_index: Any) -> tuple[Tensor, Graph]:
         if not isinstance(x, Tensor) or x.dim() != 2:
