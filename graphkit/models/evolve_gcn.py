@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn.inits import reset
 from torch_geometric.typing import Adj, OptTensor
 
@@ -16,6 +17,8 @@ from graphkit.nn import EvolveGCNH, EvolveGCNO
 from graphkit.nn.temporal import CellName, EvolveState, Mode
 
 States = tuple[EvolveState, ...]
+_NUMBERS = 2**22
+"""Most numbers of the hidden layers of pairs that are held at once: 16 MB, above which memory is slow to come by."""
 
 
 class EvolveGCN(nn.Module):
@@ -174,9 +177,26 @@ class PairClassifier(nn.Module):
         self.out.reset_parameters()
 
     def forward(self, z: Tensor, pairs: Tensor) -> Tensor:
-        """Logits of each pair. Nodes are multiplied by their half of the hidden layer once, not pairs."""
+        """Logits of each pair. Nodes are multiplied by their half of the hidden layer once, not pairs.
+
+        The hidden layers of many pairs are made in parts, and again for the gradient: never all are held.
+        """
         first, second = self._halves(z)
-        return self.out((first[pairs[0]] + second[pairs[1]]).relu())
+        parts = pairs.split(max(1, _NUMBERS // self.hidden.out_features), 1)
+        if len(parts) <= 1 or torch.compiler.is_compiling():
+            return self._logits(first, second, pairs)
+        if not torch.is_grad_enabled():
+            return torch.cat([self._logits(first, second, part) for part in parts])
+        return torch.cat(
+            [
+                checkpoint(self._logits, first, second, part, use_reentrant=False, preserve_rng_state=False)
+                for part in parts
+            ]
+        )
+
+    def _logits(self, first: Tensor, second: Tensor, pairs: Tensor) -> Tensor:
+        logits: Tensor = self.out((first[pairs[0]] + second[pairs[1]]).relu())
+        return logits
 
     def margins(self, z: Tensor, sources: Tensor) -> Tensor:
         """How much the last class is ahead of the first, for some sources with all nodes: ``[s] -> [s, N]``.

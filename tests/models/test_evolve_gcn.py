@@ -114,3 +114,23 @@ def test_errors() -> None:
         model(data[0].x, data[0].graph, state=())
     with pytest.raises(ValueError, match="at least one"):
         model.sequence([])
+
+
+def test_many_pairs_are_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, z = PairClassifier(4, 6).double(), torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
+    pairs = torch.randint(9, (2, 50))
+
+    def outcome() -> list[torch.Tensor]:
+        out = head(z, pairs)
+        return [out, *torch.autograd.grad(out.square().sum(), (z, *head.parameters()))]
+
+    whole = outcome()
+    monkeypatch.setattr("graphkit.models.evolve_gcn._NUMBERS", 6 * 16)
+    kept: list[torch.Size] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        parts = outcome()
+    assert all(shape[0] <= 16 for shape in kept if len(shape) == 2 and shape[1] == 6)
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b)
+    with torch.no_grad():
+        torch.testing.assert_close(head(z, pairs), whole[0])
