@@ -210,8 +210,8 @@ def _by_depth(title: str, data: Data, classes: int, hidden: int, depths: Sequenc
     with_data = (held[-1][0] + features) / (held[0][0] + features)
     lines += [
         "",
-        f"sf's peak with {depths[-1]} layers is {whole:.2f}x that with {depths[0]}: what is added is the weights of the",
-        f"further layers and nothing else ({rest:.2f}x without weights). With the features of the data, {features:.1f} MiB,",
-        f"counted on both sides it is {with_data:.2f}x.",
+        f"sf's peak with {depths[-1]} layers is {whole:.2f}x that with {depths[0]}; {rest:.2f}x without the weights",
+        "that the further layers are made of; "
+        f"{with_data:.2f}x with the features of the data, {features:.1f} MiB, on both sides.",
     ]
     return lines
