@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,30 @@ from graphkit.train import Summary
 
 # One colour per network, the last one (ours) the strongest; distinguishable to the colour-blind.
 COLORS = ("#9a9a9a", "#e08214", "#2166ac")
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches, made without a window or matplotlib's global state.
+
+    Raises:
+        ImportError: if matplotlib is missing.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
+    """Writes the picture, making folders as needed; the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path
 
 
 def validation_curves(axes: Any, summaries: Sequence[Summary]) -> Any:
@@ -119,13 +145,7 @@ def demo_figure(summaries: Sequence[Summary], data: Data, hidden: Tensor) -> Any
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
-    figure = Figure(figsize=(13, 7.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(13, 7.5)
     panels = figure.subplot_mosaic([["curves", "curves", "map"], ["accuracy", "time", "map"]], width_ratios=[1, 0.6, 2])
     validation_curves(panels["curves"], summaries)
     accuracy_bars(panels["accuracy"], summaries)

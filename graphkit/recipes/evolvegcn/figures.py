@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from graphkit.graph.temporal import SnapshotSequence
+from graphkit.recipes.figures import new_figure, save_figure
 from graphkit.train.tasks.temporal import TemporalTask
 
 Curve = Sequence[tuple[int, float]]
@@ -72,13 +73,7 @@ def draw_over_time(
     Raises:
         ImportError: if matplotlib is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
-    figure = Figure(figsize=(8.0, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.0, 4.6)
     axes: Any
     if events is None:
         axes = figure.subplots()
@@ -102,7 +97,4 @@ def draw_over_time(
     axes.set_xlim(min(steps), max(steps))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from graphkit.recipes.figures import new_figure, save_figure
+
 # Back-propagation grey, the single-forward rules strong; distinguishable to the colour-blind.
 _STYLES = {
     "backprop": ("#444444", "--"),
@@ -45,13 +47,7 @@ def draw_depth(
     Raises:
         ImportError: if matplotlib is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
-    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.5, 4.2)
     left, right = figure.subplots(1, 2)
     for rule, by_depth in scores.items():
         depths = sorted(by_depth)
@@ -66,10 +62,7 @@ def draw_depth(
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
 def _memory(axes: Any, memory: Mapping[str, Mapping[int, int]]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from graphkit.recipes.figures import new_figure, save_figure
+
 # Learned ones strong, fixed ones grey; distinguishable to the colour-blind.
 _STYLES = {
     "GRU": ("#1b7837", "--"),
@@ -44,13 +46,7 @@ def draw_by_size(
     Raises:
         ImportError: if matplotlib is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.4, 4.2)
     axes = figure.subplots()
     axes.axvspan(*seen, color="#2166ac", alpha=0.08, linewidth=0, label="sizes seen in training")
     for name, runs in curves.items():
@@ -61,7 +57,4 @@ def draw_by_size(
         axes.plot(sizes, scores.mean(0), style, color=color, marker="o", markersize=3, label=name)
     axes.set(xlabel=size, ylabel=score, ylim=limits)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)
