@@ -187,7 +187,8 @@ def angle_histogram(axes: Any, sheaf: Sheaf, graph: Graph, y: Tensor | None = No
             color=[_SHEAF, "#e08214"],
             label=[name for name, _ in groups],
         )
-        axes.legend(frameon=False, title="ends of the edge")
+        axes.set_ylim(top=1.35 * axes.get_ylim()[1])  # room for the legend, wherever the bars are
+        axes.legend(frameon=False, title="ends of the edge", loc="upper center", ncols=2)
     axes.set(xlim=(0, 180), xticks=[0, 45, 90, 135, 180], xlabel="angle of the transport (degrees)", ylabel="edges")
     axes.set_title("How far stalks are turned")
     return axes
