@@ -1,4 +1,4 @@
-"""Approximate nearest neighbours by faiss's graph index, for many points in many dimensions."""
+"""Approximate nearest neighbours by inverted lists of faiss, for many points in many dimensions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from torch import Tensor
 
 from graphkit.ops.point_sets import PointSets
 
-# Links per point, and the width of the search when points are put in and when they are looked up. Measured
-# (`python -m benchmarks --only snowflake`) against inverted lists and pynndescent.
-_LINKS, _BUILD, _SEARCH = 16, 80, 64
+_SMALL = 4096  # points from which on an index pays
+_LISTS, _MOST = 4, 128  # lists that are looked into, per dimension and at most
 
 
 def approximate(points: Tensor, sets: PointSets, k: int, loop: bool) -> tuple[Tensor, Tensor]:
     """Neighbours and squared distances of sorted points, as :func:`graphkit.ops.nearest_neighbors` describes them.
 
-    Sets that are small, where an index does not pay, are searched exactly by faiss.
+    Points are assigned to the nearest of 4 sqrt(N) centres, and looked for in the lists of the nearest centres. As
+    embeddings change with every step, what counts is building and searching together: of 100,000 Gaussian points, which
+    have no clusters to use, 94 % of the 10 nearest in 16 dimensions took 6.6 s (99.6 % in 8 dimensions 2.9 s), the
+    exact native search 14.5 s (9.4 s) and a graph index (HNSW) 30 s or more for 99 %, all on one thread.
+    Small sets, where an index does not pay, are searched exactly by faiss.
 
     Raises:
         ImportError: if faiss is missing.
@@ -36,14 +39,16 @@ def approximate(points: Tensor, sets: PointSets, k: int, loop: bool) -> tuple[Te
         begin, end = int(begins[first]), int(ends[first])
         part = flat[begin:end].numpy()
         asked = min(k + (not loop), end - begin)
-        if end - begin > 4096:
-            graph = faiss.IndexHNSWFlat(dim, _LINKS)
-            graph.hnsw.efConstruction = _BUILD
-            graph.hnsw.efSearch = max(_SEARCH, 2 * asked)
-        else:
-            graph = faiss.IndexFlatL2(dim)
-        graph.add(part)
-        near = torch.from_numpy(graph.search(part, asked)[1])
+        flat_index = faiss.IndexFlatL2(dim)
+        lists = flat_index
+        if end - begin > _SMALL:
+            count_lists = int(4 * (end - begin) ** 0.5)
+            lists = faiss.IndexIVFFlat(flat_index, dim, count_lists)
+            lists.cp.niter, lists.cp.min_points_per_centroid, lists.cp.max_points_per_centroid = 6, 1, 64
+            lists.train(part)
+            lists.nprobe = min(_LISTS * dim, _MOST)
+        lists.add(part)
+        near = torch.from_numpy(lists.search(part, asked)[1])
         if not loop:
             itself = near == torch.arange(end - begin).unsqueeze(1)
             order = itself.int().argsort(dim=1, stable=True)  # itself goes last, the others stay in order

@@ -59,7 +59,7 @@ def nearest_neighbors(
         loop: whether a point is a neighbour of its own, at distance 0.
         method: ``"native"`` (C++, every pair), ``"tree"`` (scipy's k-d tree, for few dimensions and one set),
             ``"matmul"`` (products of matrices; any device), ``"blocked"`` (differences of every pair: the reference),
-            or ``"approximate"`` (a graph index of faiss, for many points in many dimensions: most of the neighbours,
+            or ``"approximate"`` (inverted lists of faiss, for many points in many dimensions: most of the neighbours,
             see :func:`neighbor_recall`). ``"auto"`` takes the fastest exact one, by sizes that were measured.
 
     Shapes:

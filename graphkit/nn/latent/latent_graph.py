@@ -103,7 +103,9 @@ class LatentGraph(nn.Module):
         learn_temperature: learn it.
         loop: a point may choose itself.
         approximate_above: with more points than this in a call, search by a library that may miss some
-            (``pip install 'graphkit[search]'``, :func:`graphkit.ops.nearest_neighbors`); None: always exact.
+            (``pip install 'graphkit[search]'``, :func:`graphkit.ops.nearest_neighbors`); None: always exact. It pays
+            from about 50,000 points in more than 6 dimensions (:mod:`graphkit.ops.approximate`). The recall is in
+            :attr:`Latent.recall`.
         compat: ``"official"`` or None.
 
     Shapes:
