@@ -7,7 +7,7 @@ There is a plain form, which calls the layer, and with the same numbers a linear
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from graphkit.train.forward.attention import Attended, AttentionForm, attention_
 from graphkit.train.forward.config import ForwardConfig
 from graphkit.train.forward.layer import ForwardLayer
 from graphkit.train.forward.linear import Aggregated, Features, LinearForm, Topology, linear_form, product_of_all_rows
+
+Form = TypeVar("Form", LinearForm, AttentionForm)
 
 
 class View(Protocol):
@@ -91,7 +93,10 @@ def sum_of_products(form: LinearForm, parts: Sequence[Any]) -> Tensor:
 
 
 def form_of(layer: ForwardLayer) -> LinearForm:
-    form = linear_form(layer.conv)
+    return _still_there(linear_form(layer.conv), layer)
+
+
+def _still_there(form: Form | None, layer: ForwardLayer) -> Form:
     if form is None:
         raise RuntimeError(f"{layer.name}: hooks or parts of the layer were exchanged while it was being trained")
     return form
@@ -103,10 +108,7 @@ def is_linear(layer: ForwardLayer, config: ForwardConfig) -> bool:
 
 
 def attention_form_of(layer: ForwardLayer) -> AttentionForm:
-    form = attention_form(layer.conv)
-    if form is None:
-        raise RuntimeError(f"{layer.name}: hooks or parts of the layer were exchanged while it was being trained")
-    return form
+    return _still_there(attention_form(layer.conv), layer)
 
 
 def is_attention(layer: ForwardLayer, config: ForwardConfig) -> bool:
