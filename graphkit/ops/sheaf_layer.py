@@ -18,7 +18,7 @@ from graphkit.native import sheaf_layer as native
 from graphkit.native.sheaf import MAX_STALK, Form
 from graphkit.ops.autograd import backward
 from graphkit.ops.blocks import by_kernel, inverse_sqrt
-from graphkit.ops.sheaf import sheaf_form
+from graphkit.ops.sheaf_autograd import sheaf_form
 
 ACTS: dict[str, Callable[[Tensor], Tensor]] = {
     "id": lambda theta: theta,

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from graphkit.graph import Graph
 from graphkit.ops.check import check_graph
-from graphkit.ops.sheaf import Normalized, Unpaired, sheaf_degree, sheaf_normalizer
+from graphkit.ops.sheaf import Normalized, sheaf_degree, sheaf_normalizer
+from graphkit.ops.sheaf_autograd import Unpaired
 
 
 def sheaf_laplacian_matrix(
