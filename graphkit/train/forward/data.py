@@ -56,6 +56,11 @@ class NodeSource:
         split_index: int = 0,
         leak: bool = False,
     ) -> None:
+        if not isinstance(data, Data):
+            raise ValueError(
+                f"data: got a {type(data).__name__}, expected one graph, a torch_geometric.data.Data; many graphs to "
+                "classify become one by graphkit.train.forward.whole_graphs"
+            )
         for name in ("x", "edge_index", "y", "train_mask", "val_mask", "test_mask"):
             if data.get(name) is None:
                 raise ValueError(f"data: got no '{name}', expected a graph with it")

@@ -64,6 +64,7 @@ class ForwardTrainer:
     ``link-ce-top-to-input`` top-down ``link-ce``; a layer also reads the state of the layer above
     ======================== ======== ==========================================================================
 
+    Whole graphs are classified by rules for nodes, as :func:`~graphkit.train.forward.whole_graphs` prepares them.
     Labels of validation and test nodes never enter an input, whatever the rule. ``compat="official"`` restores the
     published behaviour, in which forward-forward rules are tested with validation labels.
 

@@ -372,6 +372,7 @@ class Pair(GCNConv):
         ),
         (lambda: trainer("sf").predict_scores(graph()), "call fit or load_state_dict first"),
         (lambda: trainer("link-ce").fit(graph()), "data: got a Data, expected the graphs"),
+        (lambda: trainer("sf").fit([graph()]), "data: got a list, expected one graph"),
         (lambda: trainer("sf", epochs=0), "epochs: got 0"),
     ],
 )
