@@ -42,7 +42,7 @@ def run(
     form: Form | None,
     maps: Tensor | None,
     weight: Tensor | None,
-    results: tuple[Tensor, *tuple[Tensor | None, ...]],
+    results: tuple[Tensor | None, ...],
     *,
     nodes: int,
     stalk: int,
@@ -55,9 +55,10 @@ def run(
     """Call operator ``op`` of ``src/sheaf.h`` with a graph's form, or none, and what it reads and writes."""
     ptr, index, perm, pair = form or (None, None, None, None)
     first, second, third = (*results, None, None)[:3]
+    assert first is not None  # every operator has a result
     addresses = (ptr, index, perm, pair, maps, weight, x, grad, first, second, third)
     arguments = _pack(
-        results[0].dtype is torch.float64,
+        first.dtype is torch.float64,
         ptr is not None and ptr.dtype is torch.int64,
         torch.get_num_threads(),
         nodes,
