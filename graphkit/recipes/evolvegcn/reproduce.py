@@ -109,7 +109,7 @@ def _cpu(task: TaskName) -> dict[str, Any]:
 def _shortened(task: TaskName) -> str:
     """What the settings for a CPU leave out, in words."""
     changed = ", ".join(f"{name} {value:g}" for name, value in _cpu(task).items())
-    return f"settings for a CPU instead of the published ones ({changed} at most)"
+    return f"settings for a CPU instead of the full ones ({changed} at most)"
 
 
 def _outcome(job: Job, label: str, model: str, report: EvolveReport, metric: str) -> Outcome:

@@ -197,7 +197,7 @@ def test_everything_at_once_is_bounded_and_says_so(
     with pytest.raises(EnoughError):
         METHODS["evolvegcn"].run(Job("sbm-stream", METHODS["evolvegcn"].runs, None, options, lines.append, ""))
     assert (asked[0].max_minutes, asked[0].epochs, asked[0].seeds) == (minutes and pytest.approx(minutes), epochs, 3)
-    assert ("settings for a CPU instead of the published" in "".join(lines)) == (epochs is not None)
+    assert ("settings for a CPU instead of the full ones" in "".join(lines)) == (epochs is not None)
     assert ("20 seconds for each network and seed" in "".join(lines)) == (minutes is not None)
 
 
