@@ -78,7 +78,8 @@ def _evolve(job: Job) -> tuple[Outcome, ...]:
         if options.fast_dev_run:
             asked = replace(asked, epochs=1, head_channels=8, hidden_channels=4, negatives=1.0)
         reports[label] = run_evolve(asked, prepared)
-        job.say(f"{label}: {reports[label].text.splitlines()[-2]}")
+        for line in reports[label].text.splitlines()[2:-1]:  # one per seed
+            job.say(f"{label}: {line}")
     outcomes = [
         _outcome(job, label, model, reports[label], metric)
         for metric in _METRICS[task]

@@ -120,6 +120,7 @@ def test_reproduce_prints_published_beside_measured(
     assert {outcome.metric for outcome in outcomes} == {"MAP", "MRR"}
     text = "\n".join(lines)
     assert "UNVERIFIED" in text
+    assert "EvolveGCN-H: seed 0: best epoch 1 of 1" in text
     assert "test MRR                      0.0690" in text
     assert outcomes[2].published is None
     assert (tmp_path / "over-time.png").exists() or "No picture" in text
