@@ -211,7 +211,10 @@ def from_csv(
         # float64 holds integers up to 2**53 exactly: node numbers and times in microseconds fit.
         table = np.loadtxt(path, delimiter=delimiter, skiprows=skip_rows, ndmin=2, dtype=np.float64)
     except ValueError as error:
-        raise ValueError(f"'{path}' is no table of numbers separated by {delimiter!r}: {error}") from error
+        raise ValueError(
+            f"'{path}' is no table of numbers separated by {delimiter!r}: {error} "
+            "(lines of names at the top are left out by skip_rows)"
+        ) from error
     if table.size and table.shape[1] != len(columns):
         raise ValueError(f"'{path}' has {table.shape[1]} columns, 'columns' names {len(columns)}: {list(columns)}")
     table = table.reshape(-1, len(columns))
