@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -43,12 +44,18 @@ class BrokenClaim(AssertionError):  # noqa: N818
         error: float | None = None,
     ) -> None:
         super().__init__(f"{claim}: {message}")
+        self._message = message
         self.claim = claim
         self.element = element
         self.index = index
         self.expected = expected
         self.got = got
         self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Exceptions are pickled by their ``args``, which here are not those of ``__init__``."""
+        known = {name: getattr(self, name) for name in ("element", "index", "expected", "got", "error")}
+        return partial(BrokenClaim, self.claim, self._message, **known), ()
 
 
 def brief(error: BaseException, limit: int = 240) -> str:

@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch_geometric
+import torch
+import torch_geometric.typing
+from torch import nn
+from torch_geometric.nn import DynamicEdgeConv
 
 from graphkit.cli import main
 from graphkit.testing.pyg import Row, page, survey
+from graphkit.testing.pyg.standins import nearest_neighbours
 from graphkit.testing.pyg.table import ENTRIES, LEFT_OUT, VARIANTS, classes
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -68,12 +72,59 @@ def test_every_reproducer_prints_what_it_says() -> None:
 
 @same_pyg
 def test_the_table_is_what_comes_out() -> None:
-    names = ["SAGEConv", "PPFConv", "HANConv", "GENConv", "LCMAggregation", "GRUAggregation", "PowerMeanAggregation"]
-    fast = ["permutation", "batch", "locality", "isolated_nodes", "empty_groups", "layouts", "edge_index_sort"]
+    names = [
+        "XConv",
+        "MeshCNNConv",
+        "SAGEConv",
+        "PPFConv",
+        "HANConv",
+        "GENConv",
+        "LCMAggregation",
+        "GRUAggregation",
+        "PowerMeanAggregation",
+    ]
+    fast = [
+        "reset_parameters",
+        "bfloat16",
+        "permutation",
+        "batch",
+        "locality",
+        "isolated_nodes",
+        "empty_groups",
+        "layouts",
+        "edge_index_sort",
+    ]
     for row in survey(names, fast):
         assert row.report is not None
         failed = {(row.name, result.claim) for result in row.report.failures}
         assert failed == {(name, claim) for name, claim in broken_in_table() if name == row.name and claim in fast}
+
+
+def test_sixty_convolutions_and_twenty_aggregations_are_checked() -> None:
+    """The head of the page counts the rows of its table, and the table has all that is not left out with a reason."""
+    table, left_out = REPORT.split("## Numbers")[0], REPORT.split("## Not checked")[1].split("\n## ")[0]
+    rows = set(re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE))
+    reasons = set(re.findall(r"^- `([^`]+)`: .+", left_out, flags=re.MULTILINE))
+    counts = {}
+    for kind in ("conv", "aggr"):
+        named = {name for name, _ in classes(kind)}
+        assert named <= rows | reasons
+        counts[kind] = len({name for name in named & rows if "/" not in name})
+    assert f" {counts['conv']} convolutions and {counts['aggr']} aggregations" in REPORT
+    assert counts["conv"] >= 60
+    assert counts["aggr"] >= 20
+
+
+def test_a_search_for_neighbours_stands_in_for_a_while() -> None:
+    points = torch.tensor([[0.0], [1.0], [1.5], [7.0], [9.0]])
+    ends = torch.tensor([0, 3, 5])
+    with nearest_neighbours():
+        assert torch_geometric.typing.WITH_KNN
+        found = torch.ops.pyg.knn(points, points, ends, ends, 2, False, 1)
+    assert found.tolist() == [[0, 0, 1, 1, 2, 2, 3, 3, 4, 4], [0, 1, 1, 2, 2, 1, 3, 4, 4, 3]]
+    if not torch_geometric.typing.WITH_KNN:
+        with pytest.raises(ImportError, match="requires 'pyg-lib"):
+            DynamicEdgeConv(nn.Linear(2, 2), 1)
 
 
 @same_pyg

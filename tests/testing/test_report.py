@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import pickle
+
+import torch
+
 from graphkit.testing import BrokenClaim, Report, Result
 from graphkit.testing.report import brief
 
@@ -28,6 +32,13 @@ def test_broken_claim_is_an_assertion_error_that_names_the_claim() -> None:
     error = BrokenClaim("batch", "node 3 differs", element="node", index=3)
     assert isinstance(error, AssertionError)
     assert str(error) == "batch: node 3 differs"
+
+
+def test_broken_claim_goes_to_other_processes() -> None:
+    error = BrokenClaim("batch", "node 3 differs", element="node", index=3, got=torch.ones(2))
+    other = pickle.loads(pickle.dumps(error))
+    assert (str(other), other.claim, other.index) == (str(error), "batch", 3)
+    assert torch.equal(other.got, torch.ones(2))
 
 
 def test_brief_is_one_short_line() -> None:
