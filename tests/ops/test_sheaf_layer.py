@@ -27,11 +27,11 @@ def graph() -> Graph:
     return Graph.from_edge_index(torch.cat([edges, edges.flip(0)], 1), N)
 
 
-def _draw(*shape: int) -> Tensor:
+def draw(*shape: int) -> Tensor:
     return (1.5 * torch.randn(*shape, dtype=torch.float64)).requires_grad_()
 
 
-def _agree(run: Callable[..., Tensor], inputs: list[Tensor], dtype: torch.dtype = torch.float64) -> None:
+def agree(run: Callable[..., Tensor], inputs: list[Tensor], dtype: torch.dtype = torch.float64) -> None:
     tolerance = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 3e-2}[dtype]
     given = [t.detach().to(dtype).requires_grad_() for t in inputs]
     out = run(*given)
@@ -51,22 +51,22 @@ def _agree(run: Callable[..., Tensor], inputs: list[Tensor], dtype: torch.dtype 
 @pytest.mark.parametrize("act", list(layer.ACTS))
 @pytest.mark.parametrize("width", [1, 3, 7, 9, 25])
 def test_ends(graph: Graph, width: int, act: str, dtype: torch.dtype) -> None:
-    _agree(lambda x: layer.sheaf_ends(x, graph, act), [_draw(N, 2 * width)], dtype)
+    agree(lambda x: layer.sheaf_ends(x, graph, act), [draw(N, 2 * width)], dtype)
 
 
 def test_more_parameters_than_a_task_holds(graph: Graph) -> None:
     few = Graph.from_edge_index(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3)
-    _agree(lambda x: layer.sheaf_ends(x, few, "tanh"), [_draw(3, 2 * 5000)])
+    agree(lambda x: layer.sheaf_ends(x, few, "tanh"), [draw(3, 2 * 5000)])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("stalk", [1, 3, 7])
 def test_scaled_maps(graph: Graph, stalk: int, dtype: torch.dtype) -> None:
-    _agree(lambda maps: layer.sheaf_scaled_maps(maps, graph), [_draw(graph.num_edges, stalk)], dtype)
+    agree(lambda maps: layer.sheaf_scaled_maps(maps, graph), [draw(graph.num_edges, stalk)], dtype)
 
 
 def test_scaled_maps_are_those_of_the_normalised_laplacian(graph: Graph) -> None:
-    maps, x = _draw(graph.num_edges, 3), _draw(N, 3, 2)
+    maps, x = draw(graph.num_edges, 3), draw(N, 3, 2)
     got = ops.sheaf_laplacian(x, graph, layer.sheaf_scaled_maps(maps, graph))
     torch.testing.assert_close(got, ops.sheaf_laplacian(x, graph, maps, normalized=True))
 
@@ -74,7 +74,7 @@ def test_scaled_maps_are_those_of_the_normalised_laplacian(graph: Graph) -> None
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("stalk", [2, 3, 4, 5, 6])
 def test_householder(stalk: int, dtype: torch.dtype) -> None:
-    _agree(lambda theta: layer.householder(theta, stalk), [_draw(77, stalk * (stalk - 1) // 2)], dtype)
+    agree(lambda theta: layer.householder(theta, stalk), [draw(77, stalk * (stalk - 1) // 2)], dtype)
 
 
 def test_householder_of_any_size_and_shape() -> None:
@@ -86,38 +86,17 @@ def test_householder_of_any_size_and_shape() -> None:
     assert layer.householder(torch.full((1, 3), float("nan")), 3).isnan().any()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("channels", [1, 3, 16, 20, 64])
-def test_update(channels: int, dtype: torch.dtype) -> None:
-    _agree(stalks.sheaf_update, [_draw(50, 3, channels), _draw(50, 3, channels), _draw(3)], dtype)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("channels", [1, 3, 16, 20, 70])
-@pytest.mark.parametrize("stalk", [1, 3, 6])
-def test_mix(stalk: int, channels: int, dtype: torch.dtype) -> None:
-    x, left, right = _draw(50, stalk, channels), _draw(stalk, stalk), _draw(channels, channels)
-    _agree(stalks.sheaf_mix, [x, left, right], dtype)
-    _agree(lambda x, left: stalks.sheaf_mix(x, left, None), [x, left], dtype)
-    _agree(lambda x, right: stalks.sheaf_mix(x, None, right), [x, right], dtype)
-    assert stalks.sheaf_mix(x, None, None) is x
-
-
 def test_nothing_to_do() -> None:
     empty = Graph.from_edge_index(torch.zeros(2, 0, dtype=torch.long), 2)
     assert layer.sheaf_ends(torch.ones(2, 6), empty, "tanh").shape == (0, 3)
     assert layer.sheaf_scaled_maps(torch.ones(0, 3), empty).shape == (0, 3)
-    assert stalks.sheaf_update(torch.ones(0, 3, 4), torch.ones(0, 3, 4), torch.ones(3)).shape == (0, 3, 4)
-    assert stalks.sheaf_mix(torch.ones(0, 3, 4), torch.ones(3, 3), torch.ones(4, 4)).shape == (0, 3, 4)
 
 
 def test_second_derivatives() -> None:
     few = Graph.from_edge_index(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3)
-    assert torch.autograd.gradgradcheck(lambda x: layer.sheaf_ends(x, few, "tanh"), (_draw(3, 4),))
-    assert torch.autograd.gradgradcheck(lambda maps: layer.sheaf_scaled_maps(maps, few), (_draw(4, 2),))
-    assert torch.autograd.gradgradcheck(lambda theta: layer.householder(theta, 3), (_draw(2, 3),))
-    assert torch.autograd.gradgradcheck(stalks.sheaf_update, (_draw(3, 2, 2), _draw(3, 2, 2), _draw(2)))
-    assert torch.autograd.gradgradcheck(stalks.sheaf_mix, (_draw(3, 2, 3), _draw(2, 2), _draw(3, 3)))
+    assert torch.autograd.gradgradcheck(lambda x: layer.sheaf_ends(x, few, "tanh"), (draw(3, 4),))
+    assert torch.autograd.gradgradcheck(lambda maps: layer.sheaf_scaled_maps(maps, few), (draw(4, 2),))
+    assert torch.autograd.gradgradcheck(lambda theta: layer.householder(theta, 3), (draw(2, 3),))
 
 
 def test_threads_change_no_bit() -> None:
@@ -169,10 +148,3 @@ def test_errors(graph: Graph) -> None:
     for shape in ((N, 3), (N - 1, 2), (N,)):
         with pytest.raises(ValueError, match=r"'x' must have shape \[N, 2 P\] with the graph's N = 43 nodes"):
             layer.sheaf_ends(torch.ones(shape), graph)
-    x = torch.ones(4, 2, 3)
-    for left, right in ((torch.ones(3, 3), None), (None, torch.ones(2, 2)), (torch.ones(2), torch.ones(3, 3))):
-        with pytest.raises(ValueError, match=r"must have shapes \[N, d, f\], \[d, d\] and \[f, f\]"):
-            stalks.sheaf_mix(x, left, right)
-    for flow, factor in ((torch.ones(3, 2, 3), torch.ones(2)), (x, torch.ones(3))):
-        with pytest.raises(ValueError, match=r"must have shapes \[N, d, f\], \[N, d, f\] and \[d\]"):
-            stalks.sheaf_update(x, flow, factor)
