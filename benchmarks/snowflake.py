@@ -45,7 +45,7 @@ GIGABYTE = 2**30
 def _apart(function: Callable[..., Any], *arguments: Any, frugal: bool = False) -> Any:
     """In a process of its own; a frugal one gives freed memory back, so that one step's peak is not another's."""
     if frugal:
-        os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**20)
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             return pool.submit(function, *arguments).result()
