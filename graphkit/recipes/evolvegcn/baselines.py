@@ -113,7 +113,9 @@ def simple_forecasts(data: SnapshotSequence, parts: TimeSplit) -> dict[str, tupl
         data: ``x [N, lags]``, the newest value last, and ``y [N]``.
         parts: the steps.
     """
-    x, y = torch.stack([step.x for step in data]).double(), torch.stack([step.y for step in data]).double()
+    targets = [step.y for step in data if step.y is not None]
+    assert len(targets) == len(data)  # a regression is on data with targets
+    x, y = torch.stack([step.x for step in data]).double(), torch.stack(targets).double()
     known = torch.cat([x, torch.ones_like(x[..., :1])], -1)
     train = slice(parts.train.start, parts.train.stop)
     # Values relative to their mean are linearly dependent: the solver for matrices of any rank.
