@@ -56,7 +56,7 @@ def reweighted_axes(points: Tensor, share: Tensor, switch: tuple[float, float], 
 
     Equal eigenvalues of one covariance are mostly chance, and then those of another differ: one frame instead of one
     per point. Where symmetry makes them equal, they are equal in both. (Of Gaussian clouds of 4 to 28 points, 14 % have
-    eigenvalues within a tenth of the largest, 4 % in both covariances. More and steeper weights leave fewer, but what
+    eigenvalues within a tenth of the largest, 3 % in both covariances. More and steeper weights leave fewer, but what
     is left at a symmetric cloud that is moved a little grows with them.)
 
     Returns:
