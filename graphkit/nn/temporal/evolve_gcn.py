@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -154,7 +154,7 @@ class EvolveGCNO(FusedMessagePassing):
             number = batch_size if batch_size is not None else (int(batch.max()) + 1 if batch.numel() else 1)
         state = self._start(state, number)
         snapshot = Snapshot(x, graph, _weight(graph, edge_index, edge_weight), mask)
-        (state,) = self._evolve(state, [snapshot], batch)
+        (state,) = self._evolve(state, [snapshot], batch, 1)
         return self._convolve(snapshot, state.weight, batch), state
 
     def sequence(
@@ -173,15 +173,15 @@ class EvolveGCNO(FusedMessagePassing):
         Raises:
             ValueError: if there is no snapshot, or sizes disagree.
         """
-        window = list(snapshots)
-        if not window:
+        steps = snapshots if isinstance(snapshots, Sequence) else list(snapshots)
+        if not steps:
             raise ValueError("'snapshots' must hold at least one (got none)")
         self._check_start(state)
-        wanted = range(len(window) - 1 if last else 0, len(window))
-        for t in range(len(window)) if self._looks_at_all else wanted:
-            window[t] = self._prepare(window[t])
-        states = self._evolve(self._start(state, 1), window, None, last)
-        outs = [self._convolve(window[t], after.weight, None) for t, after in zip(wanted, states, strict=True)]
+        # Steps that nothing is asked of are not even made.
+        window = [self._prepare(step) for step in (steps[-1:] if last and not self._looks_at_all else steps)]
+        states = self._evolve(self._start(state, 1), window, None, len(steps), last)
+        wanted = window[-1:] if last else window
+        outs = [self._convolve(step, after.weight, None) for step, after in zip(wanted, states, strict=True)]
         return outs, states[-1]
 
     def _prepare(self, snapshot: Snapshot) -> Snapshot:
@@ -214,9 +214,9 @@ class EvolveGCNO(FusedMessagePassing):
         return state
 
     def _evolve(
-        self, state: EvolveState, window: list[Snapshot], batch: OptTensor, last: bool = False
+        self, state: EvolveState, window: list[Snapshot], batch: OptTensor, steps: int, last: bool = False
     ) -> list[EvolveState]:
-        return self.cell(state, steps=len(window), last=last)
+        return self.cell(state, steps=steps, last=last)
 
     # The convolution ----------------------------------------------------------------------------------------
 
@@ -309,7 +309,7 @@ class EvolveGCNH(EvolveGCNO):
             self._reset_scores()
 
     def _evolve(
-        self, state: EvolveState, window: list[Snapshot], batch: OptTensor, last: bool = False
+        self, state: EvolveState, window: list[Snapshot], batch: OptTensor, steps: int, last: bool = False
     ) -> list[EvolveState]:
         masks = [_active(step.graph) if step.mask is None else step.mask for step in window]
         features = [step.x for step in window]

@@ -101,7 +101,7 @@ class _GRUSteps(torch.autograd.Function):
             by_update = _sigmoid(new - before, update).unbind(0)
             by_reset = _sigmoid(before, reset).unbind(0)
             by_new = _tanh(update, new).unbind(0)
-            kept, reset_at = (1 - update).unbind(0), reset.unbind(0)
+            update_at, reset_at = update.unbind(0), reset.unbind(0)
             found = torch.empty_like(gates)
             product_at = found[..., :rows].unbind(0)
             to_update, to_reset, to_new = (part.unbind(0) for part in found.split(n, 2))
@@ -111,7 +111,8 @@ class _GRUSteps(torch.autograd.Function):
                 torch.mul(carried, by_new[t], out=to_new[t])
                 inner = to_new[t] @ candidate
                 torch.mul(inner, by_reset[t], out=to_reset[t])
-                carried.mul_(kept[t]).addcmul_(inner, reset_at[t]).addmm_(product_at[t], first)
+                carried.addcmul_(carried, update_at[t], value=-1).addcmul_(inner, reset_at[t])
+                carried.addmm_(product_at[t], first)
                 if t and not last:
                     carried += grad[t - 1]
             # The weights of all steps at once: two products with long rows instead of two per step.

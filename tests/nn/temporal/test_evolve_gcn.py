@@ -7,7 +7,7 @@ import torch
 from torch_geometric.nn import GCNConv
 from torch_geometric.utils import add_remaining_self_loops
 
-from graphkit.graph.temporal import Snapshot
+from graphkit.graph.temporal import Snapshot, SnapshotSequence
 from graphkit.nn import EvolveGCNH, EvolveGCNO
 from graphkit.nn.temporal import EvolveState, summarize
 
@@ -132,3 +132,12 @@ def test_edge_weights_take_gradients() -> None:
 def test_bad_input_says_what_is_wrong(call, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         call(EvolveGCNH(4, 3), torch.randn(5, 4))
+
+
+def test_o_makes_no_step_that_nothing_is_asked_of() -> None:
+    time = torch.arange(5).repeat_interleave(6)
+    data = SnapshotSequence.from_events(*EDGES.repeat(1, 5), time, x=torch.randn(5, 4, 4))
+    layer = EvolveGCNO(4, 3, mode="window")
+    (last,), _ = layer.sequence(data, last=True)
+    assert list(data._store.cache) == [4]
+    torch.testing.assert_close(last, layer.sequence(iter(data))[0][-1])
