@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -132,11 +133,14 @@ def test_recall() -> None:
     assert ops.neighbor_recall(x, half) == 0.5
 
 
+def test_without_faiss_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match=r"graphkit\[search\]"):
+        ops.nearest_neighbors(points(0), 3, method="approximate")
+
+
 def test_approximate_search() -> None:
-    if not find_spec("faiss"):
-        with pytest.raises(ImportError, match=r"graphkit\[search\]"):
-            ops.nearest_neighbors(points(0), 3, method="approximate")
-        return
+    pytest.importorskip("faiss")
     x = torch.randn(6000, 8, generator=torch.Generator().manual_seed(0))
     batch = (torch.arange(6000) >= 5000).long()
     found = ops.nearest_neighbors(x, 5, batch=batch, method="approximate")
