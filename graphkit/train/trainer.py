@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric import seed_everything
-from tqdm import tqdm
 
+from graphkit.train.bar import EpochBar
 from graphkit.train.checkpoint import load_newest, random_state, save_checkpoint, set_random_state
 from graphkit.train.config import TrainConfig
 from graphkit.train.diagnose import bad_gradient, culprit
@@ -150,16 +150,8 @@ class Trainer:
 
     def _run_epochs(self, data: Any, state: TrainState, share: Share, trackers: Sequence[Tracker]) -> None:
         config, progress = self.config, state.progress
-        hidden = None if config.progress is None else not config.progress
-        bar = tqdm(
-            total=config.epochs,
-            initial=len(progress.history),
-            desc=f"{type(self.model).__name__}, seed {config.seed}",
-            unit="epoch",
-            disable=hidden if share.first else True,
-            dynamic_ncols=True,
-        )
-        with bar:
+        name = f"{type(self.model).__name__}, seed {config.seed}"
+        with EpochBar(name, config, len(progress.history), first=share.first) as bar:
             while not progress.done(config):
                 record = self._epoch(data, state, share)
                 progress.update(record, state.scored)
@@ -168,9 +160,7 @@ class Trainer:
                     tracker.log(record)
                 if record.epoch % config.checkpoint_every == 0:
                     self._save(state, share)
-                val = "" if record.val is None else f"{record.val:.3f}"
-                bar.set_postfix(loss=f"{record.loss:.3f}", val=val, refresh=False)
-                bar.update()
+                bar.update(record)
 
     def _epoch(self, data: Any, state: TrainState, share: Share) -> EpochRecord:
         start = time.perf_counter()
