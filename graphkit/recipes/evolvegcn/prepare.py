@@ -31,8 +31,8 @@ NAMES: dict[str, str] = {
 _STEP = {"bitcoin-otc": 1_200_000, "bitcoin-alpha": 1_200_000, "sbm-stream": 1}
 
 # Series whose level leaves that of the training steps (a wave of infections ends): values and targets relative to the
-# mean of each window. Told by validation steps, where that mean forecasts better than the mean of training (squared
-# error 0.77 against 1.26); for chickenpox, a stationary series, worse (1.43 against 1.09).
+# mean of each window. On validation steps that mean forecasts better than the mean of training (squared error 0.77
+# against 1.26); for chickenpox, a stationary series, worse (1.43 against 1.09). Test steps had been seen by then.
 _MOVING = ("england-covid",)
 
 

@@ -117,12 +117,12 @@ def cells(
     Example:
         >>> table = {("sf", "gcn"): {"citationfull-cora_ml": (87.75, 87.95)}}
         >>> print("\\n".join(cells("citationfull-cora_ml", "gcn", {"sf": {1: [0.88], 2: [0.87]}}, table, 2)).strip())
-        test, by layers                           1               2
-        sf                  published         87.75           87.95
-                            measured          88.00           87.00
-                            difference        +0.25           -0.95
+        test, by layers                             1               2
+        sf                    published         87.75           87.95
+                              measured          88.00           87.00
+                              difference        +0.25           -0.95
     """
-    lines = ["", f"{'test, by layers':<32}" + "".join(f"{depth:>11}     " for depth in range(1, layers + 1)).rstrip()]
+    lines = ["", f"{'test, by layers':<34}" + "".join(f"{depth:>11}     " for depth in range(1, layers + 1)).rstrip()]
     for rule, found in scores.items():
         by_dataset = published.get((rule, conv), {})
         known, larger = by_dataset.get(dataset), by_dataset.get(_NEAREST.get(dataset, ""))
@@ -137,7 +137,7 @@ def cells(
         shown = ["published", "measured", "larger" if known is None and larger is not None else "difference"]
         for number, name in enumerate(shown):
             label = rule if number == 0 else ""
-            lines.append(f"{label:<20}{name:<10}" + "".join(f"{cell:>13}   " for cell in rows[name]).rstrip())
+            lines.append(f"{label:<22}{name:<10}" + "".join(f"{cell:>13}   " for cell in rows[name]).rstrip())
     if dataset in _NEAREST:
         lines.append(
             f"Nothing is published on {dataset}; larger: what is published on {_NEAREST[dataset]}, a larger form of it "
