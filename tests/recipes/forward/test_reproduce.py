@@ -17,8 +17,8 @@ def test_the_table_on_cora(real_data: Path, tmp_path: Path, capsys: pytest.Captu
     assert cli.main([*command, "--checkpoint-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     for words in (
-        "backprop            published          none            none",
-        "sf                  published          none            none",
+        "backprop              published          none            none",
+        "sf                    published          none            none",
         "larger            87.75           87.95",
         "Nothing is published on cora; larger: what is published on citationfull-cora_ml",
         "differs: fast-dev-run, the scores mean nothing",
