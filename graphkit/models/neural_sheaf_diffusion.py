@@ -222,6 +222,8 @@ class NeuralSheafDiffusion(nn.Module):
 
     def _start(self, x: Tensor, edge_index: Any) -> tuple[Tensor, Graph, Sheaf | None]:
         """``X_0``, the graph with its reverses, and the maps that no layer learns."""
+        if self.lin_in.in_channels not in (-1, x.size(1)):  # -1: known at the first call
+            raise ValueError(f"'x' must have {self.lin_in.in_channels} channels (got {x.size(1)})")
         graph = as_graph(edge_index, (x.size(0), x.size(0)))
         sheaf = None if self.connection is None else self.connection(x, symmetric(graph)[0])
         h = self.act(self.lin_in(dropout(x, self.input_dropout, self.training)))

@@ -223,6 +223,8 @@ def test_bad_input() -> None:
         net(data.x, larger)
     with pytest.raises(ValueError, match=r"edge_index.*30|30.*edge_index"):
         net(data.x, torch.tensor([[0, N], [N, 0]]))
+    with pytest.raises(ValueError, match=r"'x' must have .* channels \(got 1\)"):
+        net(data.x[:, :1], data.edge_index)
     data.x[4, 2] = float("inf")
     with pytest.raises(ValueError, match="'maps' must be finite"):
         net(data.x, data.edge_index)

@@ -232,12 +232,11 @@ class SheafConv(FusedMessagePassing):
             raise ValueError(f"'x' must have shape [N, {self.in_channels}], one set of nodes (got {got})")
         graph = self.graph_of(x, edge_index)
         graph, self._origin = symmetric(graph)
+        width = self.rows * self.stalk_channels if self.lin_in is None else self.in_channels
+        if width not in (-1, x.size(1)):  # -1: known at the first call
+            rows = f", {self.rows} stalk rows of {self.stalk_channels}" if self.lin_in is None else ""
+            raise ValueError(f"'x' must have {width} channels{rows} (got {x.size(1)})")
         h = x if self.lin_in is None else self.lin_in(x)
-        if h.size(1) != self.rows * self.stalk_channels:
-            raise ValueError(
-                f"'x' must have {self.in_channels} channels, {self.rows} stalk rows of {self.stalk_channels} "
-                f"(got {h.size(1)})"
-            )
         return h.unflatten(1, (self.rows, self.stalk_channels)), graph
 
     def _learn(self, h: Tensor, graph: Graph) -> Sheaf:

@@ -246,6 +246,8 @@ def test_bad_input() -> None:
         conv(x, EDGES)
     with pytest.raises(ValueError, match=r"'x' must have 6 channels, 2 stalk rows of 3 \(got 8\)"):
         conv(torch.randn(N, 8), EDGES)
+    with pytest.raises(ValueError, match=r"'x' must have 5 channels \(got 8\)"):
+        SheafConv(5, 7, stalk_dim=2)(torch.randn(N, 8), EDGES)
     with pytest.raises(ValueError, match=r"'x' must have shape \[N, 6\], one set of nodes \(got tuple\)"):
         conv((x, x), EDGES)
     sheaf = Sheaf(torch.ones(EDGES.size(1), 2))
