@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -125,7 +126,10 @@ def frame_averaging_table(rounds: int, number: int = CLOUDS) -> list[str]:
         "graphkit, 8 frames, whole batch in a call": FrameAveraging(
             backbone, "E(3)", degenerate="ignore", nodes_per_call=clouds.pos.size(0)
         ).eval(),
-        "graphkit, 1 frame (samples=1)": FrameAveraging(backbone, "E(3)", degenerate="ignore", samples=1).train(),
+        # Training mode is the backbone's too: with a copy, the others stay in evaluation.
+        "graphkit, 1 frame (samples=1)": FrameAveraging(
+            copy.deepcopy(backbone), "E(3)", degenerate="ignore", samples=1
+        ).train(),
     }
     runs: dict[str, Callable[[], object]] = {
         "backbone": lambda: backbone(*values),
