@@ -20,7 +20,8 @@ class ForwardLayer(nn.Module):
         name: what messages call it.
 
     Raises:
-        ValueError: if the layer keeps its first graph (``cached=True``), is lazy, or returns something else.
+        ValueError: if the layer keeps its first graph (``cached=True``), is lazy, has nothing to train, or
+            returns something else.
     """
 
     def __init__(self, conv: nn.Module, name: str = "convs[0]") -> None:
@@ -32,6 +33,8 @@ class ForwardLayer(nn.Module):
             )
         if any(isinstance(parameter, UninitializedParameter) for parameter in conv.parameters()):
             raise ValueError(f"{name}: got a lazy {type(conv).__name__}, expected its number of input channels")
+        if not any(parameter.requires_grad for parameter in conv.parameters()):
+            raise ValueError(f"{name}: got a {type(conv).__name__} with nothing to train, expected parameters")
         self.conv = conv
         self.name = name
 

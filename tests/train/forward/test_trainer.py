@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 
@@ -361,6 +361,7 @@ class Pair(GCNConv):
         (lambda: ForwardTrainer("sf", [], 3), "convs: got none"),
         (lambda: ForwardTrainer("sf", convs("sf")), "num_classes: got None"),
         (lambda: ForwardTrainer("sf", [GCNConv(-1, 4)], 3), "got a lazy GCNConv"),
+        (lambda: ForwardTrainer("sf", [GCNConv(5, 4), nn.Identity()], 3), r"convs\[1\]: got a Identity with nothing"),
         (lambda: ForwardTrainer("sf", convs("sf"), 3, virtual=torch.ones(2, 6)), r"virtual: got shape \[2, 6\]"),
         (lambda: trainer("sf", parallel="layers"), "parallel: got 'layers' with a greedy rule"),
         (lambda: trainer("sf-top-to-loss", loader=neighbor_batches([2], 4)), "loader: got one with a rule"),
