@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
+
+from graphkit.recipes.figures import new_figure, save_figure
 
 # The networks in the order of their freedom, distinguishable to the colour-blind.
 STYLES = {
@@ -17,24 +18,6 @@ STYLES = {
     "EGNN": ("#1b7837", "D"),
     "FA-GNN": ("#2166ac", "*"),
 }
-
-
-def _figure(size: tuple[float, float]) -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Any, path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    return path
 
 
 def draw_trajectory(
@@ -61,7 +44,7 @@ def draw_trajectory(
     Raises:
         ImportError: if matplotlib is missing.
     """
-    figure = _figure((12, 5))
+    figure = new_figure(12, 5)
     axes = figure.add_subplot(1, 2, 1, projection="3d")
     way = path_of.numpy()
     for particle, charge in enumerate(charges.tolist()):
@@ -83,7 +66,7 @@ def draw_trajectory(
     panel.set(xlabel="minutes of training", ylabel="best validation MSE so far", yscale="log")
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False, fontsize=8)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_normals(
@@ -106,7 +89,7 @@ def draw_normals(
     """
     from matplotlib.colors import Normalize
 
-    figure = _figure((3.4 * pos.size(0) + 0.8, 3.2 * len(found)))
+    figure = new_figure(3.4 * pos.size(0) + 0.8, 3.2 * len(found))
     panels = []
     for row, (name, vectors) in enumerate(found.items()):
         off = (1 - (vectors * normals).sum(-1).square()).numpy()
@@ -124,4 +107,4 @@ def draw_normals(
             panels.append(axes)
     figure.colorbar(shown, ax=panels, shrink=0.6, label="1 - <n, found>²")
     figure.suptitle(title, fontsize=11)
-    return _save(figure, path)
+    return save_figure(figure, path)

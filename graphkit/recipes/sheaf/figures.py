@@ -17,6 +17,7 @@ from graphkit.graph import Graph
 from graphkit.models import NeuralSheafDiffusion
 from graphkit.models.neural_sheaf_diffusion import SheafState
 from graphkit.nn.sheaf import Sheaf
+from graphkit.recipes.figures import new_figure, save_figure
 
 MAX_ROWS = 3000
 """Most rows of a Laplacian whose eigenvalues are all computed: some seconds."""
@@ -62,11 +63,7 @@ def draw_sheaf(
         ...     draw_sheaf(model, torch.randn(3, 4), edge_index, folder + "/sheaf.png").name
         'sheaf.png'
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
+    figure = new_figure(14, 8)
     training = model.training
     model.eval()
     try:
@@ -80,10 +77,6 @@ def draw_sheaf(
             f"'edge_index': the picture needs all eigenvalues of a Laplacian with N d = {rows:,} rows, at most "
             f"{MAX_ROWS:,}; draw a part of the graph, e.g. one of torch_geometric.utils.k_hop_subgraph"
         )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(14, 8), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplot_mosaic(
         [["map", "angles"], ["map", "spectrum"], ["map", "energy"]],
         width_ratios=[1.75, 1],
@@ -98,8 +91,7 @@ def draw_sheaf(
         panels[name].spines[["top", "right"]].set_visible(False)
     if title:
         figure.suptitle(title, fontsize=15)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
 def transport_angles(sheaf: Sheaf, graph: Graph) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkit.nn.latent import Euclidean, Latent, Metric, NeuralSnowflake
+from graphkit.recipes.figures import new_figure, save_figure
 from graphkit.recipes.snowflake.embedding import TARGETS, Embedded
 
 _OURS, _OTHER = "#2166ac", "#e08214"  # as in the other pictures
@@ -28,7 +29,7 @@ def draw_metrics(runs: Mapping[str, Mapping[str, Embedded]], path: str | os.Path
     Raises:
         ImportError: if matplotlib is missing.
     """
-    figure, path = _figure(path, (14, 7.5))
+    figure = new_figure(14, 7.5)
     panels = figure.subplots(2, 3).ravel()
     for axes, (target, models) in zip(panels, runs.items(), strict=True):
         e = torch.linspace(0, 2.83, 400)
@@ -48,8 +49,7 @@ def draw_metrics(runs: Mapping[str, Mapping[str, Embedded]], path: str | os.Path
     for axes in panels[::3]:
         axes.set_ylabel("distance")
     figure.suptitle("Learned metrics on the pairs of unseen points", fontsize=14)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
 def draw_latent(
@@ -74,7 +74,7 @@ def draw_latent(
     Raises:
         ImportError: if matplotlib is missing.
     """
-    figure, path = _figure(path, (14, 7.5))
+    figure = new_figure(14, 7.5)
     panels = figure.subplot_mosaic([["graph", "metric"], ["graph", "homophily"]], width_ratios=[1.7, 1])
     latent_map(panels["graph"], latent, y)
     metric_curve(panels["metric"], metric, latent)
@@ -83,8 +83,7 @@ def draw_latent(
         panels[name].spines[["top", "right"]].set_visible(False)
     if title:
         figure.suptitle(title, fontsize=14)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
 def latent_map(axes: Any, latent: Latent, y: Tensor) -> Any:
@@ -148,16 +147,3 @@ def homophily_curves(axes: Any, homophily: Mapping[str, Sequence[float]]) -> Any
     axes.set(xlabel="epoch", ylabel="edges within a class", title="Homophily of the inferred graph")
     axes.legend(frameon=False, fontsize=8)
     return axes
-
-
-def _figure(path: str | os.PathLike[str], size: tuple[float, float]) -> tuple[Any, Path]:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'graphkit[plot]'") from error
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, path
