@@ -30,7 +30,8 @@ class ReproduceOptions:
         device: number of a GPU or a device of torch; the CPU if there is no GPU.
         amp: compute in bfloat16 where that is safe.
         resume: "last" goes on from the checkpoints of --checkpoint_dir.
-        checkpoint_dir: where checkpoints go; default: results/DATASET-METHOD.
+        checkpoint_dir: where checkpoints, records and pictures go, of several data sets to a folder DATASET of each;
+            default: results/DATASET-METHOD.
         fast_dev_run: two batches of one epoch, to see that everything works.
     """
 

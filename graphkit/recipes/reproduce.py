@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from textwrap import shorten
 
 from graphkit.recipes import recommender
@@ -70,7 +72,10 @@ def run_reproduction(
     minutes = None if options.budget is None else options.budget / runs / len(datasets)
     outcomes = {}
     for name in datasets:
-        outcomes[name] = entry.run(Job(name, runs, minutes, options, say, command))
+        own = options
+        if len(datasets) > 1 and options.checkpoint_dir is not None:  # or one set would write over another
+            own = replace(options, checkpoint_dir=str(Path(options.checkpoint_dir) / name))
+        outcomes[name] = entry.run(Job(name, runs, minutes, own, say, command))
         for outcome in outcomes[name]:
             for line in comparison(name, outcome):
                 say(line)

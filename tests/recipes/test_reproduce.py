@@ -85,6 +85,16 @@ def test_all_sets_that_are_there_share_the_budget(monkeypatch):
     ]
 
 
+def test_no_set_writes_over_another(monkeypatch, tmp_path: Path):
+    seen: list[Job] = []
+    monkeypatch.setitem(METHODS, "fake", fake(seen))
+    for dataset in (None, "two"):
+        run_reproduction("fake", ReproduceOptions(dataset=dataset, checkpoint_dir=str(tmp_path)), lambda line: None)
+    run_reproduction("fake", ReproduceOptions(), lambda line: None)
+    folders = [str(tmp_path / "one"), str(tmp_path / "two"), str(tmp_path), None, None]
+    assert [job.options.checkpoint_dir for job in seen] == folders
+
+
 def test_one_set_has_the_whole_budget_and_no_table(monkeypatch):
     seen: list[Job] = []
     said: list[str] = []
