@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 # What gloo and NCCL say when the process at the other end is gone or silent.
 _LOST = ("connection closed", "connection reset", "broken pipe", "timed out", "timeout", "connection refused")
@@ -111,10 +112,10 @@ class Share:
             torch._foreach_div_(gradients, count)
 
     def same_weights(self, model: nn.Module) -> None:
-        """Gives every process the parameters and buffers of process 0."""
+        """Gives every process the parameters and buffers of process 0; those of lazy layers are not there yet."""
         if self.size > 1:
             for tensor in model.state_dict().values():
-                if tensor.numel():
+                if not is_lazy(tensor) and tensor.numel():
                     dist.broadcast(tensor, src=0)
 
     def _device(self) -> torch.device:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, SAGEConv
 
+from graphkit.train.forward.base import GreedyRule
+from graphkit.train.forward.rules import make_rule
+
 ConvName = Literal["gcn", "sage", "gat", "gen", "sheaf"]
 
 
@@ -42,9 +45,14 @@ _CONVS: dict[str, Callable[[int, int], nn.Module]] = {
 def forward_convs(rule: str, conv: str, layers: int, features: int, hidden: int, classes: int) -> list[nn.Module]:
     """The convolutions for a rule, each with the input channels that the rule needs.
 
+    Greedy rules get lazy ones but for the first: a layer has no weights before its turn, so that the peak of memory,
+    which is in the first layer, does not grow with their number.
+
     Example:
         >>> [conv.in_channels for conv in forward_convs("sf-top-to-input", "gcn", 3, 10, 16, 4)]
         [26, 32, 20]
+        >>> [conv.in_channels for conv in forward_convs("sf", "gcn", 3, 10, 16, 4)]
+        [10, -1, -1]
     """
     widths = [features, *[hidden] * (layers - 1)]
     if rule == "ff-la":
@@ -52,6 +60,8 @@ def forward_convs(rule: str, conv: str, layers: int, features: int, hidden: int,
     if rule.endswith("top-to-input"):
         above = [*[hidden] * (layers - 1), 0 if rule.startswith("link") else classes]
         widths = [below + more for below, more in zip(widths, above, strict=True)]
+    if isinstance(make_rule(rule), GreedyRule):
+        widths[1:] = [-1] * (layers - 1)
     return [_CONVS[conv](width, hidden) for width in widths]
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from graphkit.train.checkpoint import random_state, set_random_state
@@ -54,7 +55,7 @@ def to_checkpoint(
         "config": asdict(config),
         "rule": rule,
         "versions": versions(),
-        "model": network.state_dict(),
+        "model": {name: value for name, value in network.state_dict().items() if not is_lazy(value)},
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "states": list(states),
         "random": random_state(),
@@ -84,7 +85,7 @@ def weights_from_checkpoint(
             "to start anew"
         )
     try:
-        network.load_state_dict(content["model"])
+        _load(network, content["model"])
     except RuntimeError as error:
         raise ValueError(
             f"checkpoint '{path}' is of another network ({error}): build the same one, or delete the file to start anew"
@@ -93,6 +94,15 @@ def weights_from_checkpoint(
     stopper.from_checkpoint(content["stopper"])
     history = [EpochRecord(**record) for record in content["history"]]
     return ForwardProgress(stopper, content["phase"], content["epoch"], content["done"], history)
+
+
+def _load(network: ForwardNetwork, weights: dict[str, Any]) -> None:
+    """Loads strictly, but for the weights of lazy layers, which no checkpoint holds before their turn has come."""
+    lazy = {name for name, value in network.state_dict().items() if is_lazy(value)}
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    wrong = [*(set(missing) - lazy), *unexpected]
+    if wrong:
+        raise RuntimeError(f"it differs in {', '.join(sorted(wrong))}")
 
 
 def rest_from_checkpoint(content: dict[str, Any], optimizers: Sequence[Optimizer], phase: Any) -> None:

@@ -93,7 +93,7 @@ class Stack:
             partial: whether blocks may be missing at the end, in place of which are zeros.
         """
         layer = self.layers[place]
-        layer.check_channels([(self.bottom.real if block is None else block).size(1) for block in inputs], partial)
+        layer.match_channels([(self.bottom.real if block is None else block).size(1) for block in inputs], partial)
         form = linear_form(layer.conv) if self.config.fast else None
         if form is not None:
             return self._linear(layer, form, inputs).relu()

@@ -72,7 +72,9 @@ class ForwardTrainer:
         rule: a name of the table, or a rule.
         convs: layers called as ``conv(x, edge_index)``, each followed by a rectifier, also the last one. The first one
             reads F channels (``ff-la``: F + K; top-to-input rules: the channels of the neighbour above besides, K at
-            the top for nodes, none for links).
+            the top for nodes, none for links). With a greedy rule they may be lazy, ``GCNConv(-1, 64)``: each is then
+            given weights, drawn from the seed and its number, when its turn comes, so that the peak of memory does not
+            grow with the number of layers.
         num_classes: K; not needed for links.
         config: hyper-parameters; by default the published ones.
         virtual: features of the class nodes, ``[K, F]``; None: drawn from the seed.
@@ -91,7 +93,7 @@ class ForwardTrainer:
         **options: fields of :class:`ForwardConfig` in place of those of ``config``.
 
     Raises:
-        ValueError: if an argument is out of range, or a layer keeps a graph or has lazy parameters.
+        ValueError: if an argument is out of range, or a layer keeps a graph, or is lazy with a top-down rule.
 
     Source:
         N. Park et al., "Forward Learning of Graph Neural Networks", ICLR 2024 (arXiv 2403.11004). Differences to the
@@ -130,13 +132,18 @@ class ForwardTrainer:
     ) -> None:
         self.rule = make_rule(rule)
         self.config = replace(ForwardConfig() if config is None else config, **options)
-        self.network = ForwardNetwork(list(convs))
+        self.network = ForwardNetwork(list(convs), self.config.seed)
         if not self.rule.links and (num_classes is None or num_classes < 2):
             raise ValueError(f"num_classes: got {num_classes}, expected at least 2 with a rule for nodes")
         if loader is not None and not self.rule.batched:
             raise ValueError("loader: got one with a rule that has no mini-batches, expected None, or sf or ff-*")
         if parallel == "layers" and isinstance(self.rule, GreedyRule):
             raise ValueError("parallel: got 'layers' with a greedy rule, whose layers wait for each other; use 'data'")
+        if not isinstance(self.rule, GreedyRule) and any(layer.lazy for layer in self.network.layers):
+            raise ValueError(
+                "convs: got a lazy layer with a top-down rule, whose layers are all there from the start and read each "
+                "other's states; expected its number of input channels"
+            )
         if parallel not in ("data", "layers"):
             raise ValueError(f"parallel: got '{parallel}', expected 'data' or 'layers'")
         if virtual is not None:

@@ -99,7 +99,7 @@ def class_versions(
         rows: which rows.
         config: whether to compute what they have in common once where that is possible.
     """
-    layer.check_channels(features.widths)
+    layer.match_channels(features.widths)
     if is_attention(layer, config):
         return AttendedClasses(layer, features, topologies, rows)
     if not is_linear(layer, config):
@@ -131,7 +131,7 @@ def context_versions(
         rows: which rows.
         config: whether to compute what they have in common once where that is possible.
     """
-    layer.check_channels(inputs[0].widths)
+    layer.match_channels(inputs[0].widths)
     if is_attention(layer, config):
         return AttendedContexts(layer, inputs, topology, rows)
     if not is_linear(layer, config):
@@ -191,7 +191,7 @@ def stacked(
         rows: which rows.
         config: whether to aggregate them before, where that is possible.
     """
-    layer.check_channels(inputs[0][0].widths)
+    layer.match_channels(inputs[0][0].widths)
     if is_attention(layer, config):
         return AttendedVersions(layer, inputs, rows)
     if not is_linear(layer, config):

@@ -38,7 +38,7 @@ def make_view(
         rows: which rows, by name.
         config: whether to aggregate once where the layer is linear, and so on; else the layer is called.
     """
-    layer.check_channels(features.widths)
+    layer.match_channels(features.widths)
     if is_linear(layer, config):
         return _LinearView(layer, features, topology, rows)
     if is_attention(layer, config):

@@ -83,7 +83,7 @@ def test_rows_have_length_one_and_the_data_are_left_alone() -> None:
 
 
 def test_channels_of_every_layer() -> None:
-    assert [conv.in_channels for conv in forward_convs("ff-la", "sage", 2, 5, 8, 3)] == [8, 8]
+    assert [conv.in_channels for conv in forward_convs("ff-la", "gcn", 2, 5, 8, 3)] == [8, -1]
     assert [conv.in_channels for conv in forward_convs("link-ce-top-to-input", "gcn", 2, 5, 8, 3)] == [13, 8]
     assert BackProp("gat", 2, 5, 8, 3)(torch.ones(4, 5), torch.tensor([[0, 1], [1, 2]])).shape == (4, 3)
 

@@ -76,15 +76,18 @@ def widths(rule: str, layers: int, features: int = 6, hidden: int = 8, classes: 
     return ins
 
 
-def convs(rule: str, kind: str = "gcn", layers: int = 3, **sizes: int) -> list[nn.Module]:
+def convs(rule: str, kind: str = "gcn", layers: int = 3, lazy: bool = False, **sizes: int) -> list[nn.Module]:
+    """Of float64; with ``lazy`` all but the first take their input channels from what they read."""
     torch.manual_seed(1)
-    return [CONVS[kind](width, sizes.get("hidden", 8)).double() for width in widths(rule, layers, **sizes)]
+    ins = widths(rule, layers, **sizes)
+    ins[1:] = [-1] * (layers - 1) if lazy else ins[1:]
+    return [CONVS[kind](width, sizes.get("hidden", 8)).double() for width in ins]
 
 
-def trainer(rule: str, kind: str = "gcn", layers: int = 3, **options: Any) -> ForwardTrainer:
+def trainer(rule: str, kind: str = "gcn", layers: int = 3, lazy: bool = False, **options: Any) -> ForwardTrainer:
     classes = None if rule.startswith("link") else 3
     settings = {"epochs": 6, "lr": 0.01, "progress": False, "device": "cpu"} | options
-    return ForwardTrainer(rule, convs(rule, kind, layers), classes, **settings)
+    return ForwardTrainer(rule, convs(rule, kind, layers, lazy), classes, **settings)
 
 
 def data_for(rule: str) -> Any:

@@ -28,7 +28,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pipeline-sf-top-to-input": ("sf-top-to-input", "gat", {"layers": 5, "parallel": "layers"}),
     "pipeline-official": ("sf-top-to-loss", "sage", {"layers": 2, "parallel": "layers", "compat": "official"}),
     "pipeline-links": ("link-ce-top-to-input", "gcn", {"layers": 3, "parallel": "layers"}),
-    "data-sf": ("sf", "gcn", {"layers": 2}),
+    "data-sf": ("sf", "gcn", {"layers": 2, "lazy": True}),
     "data-ff-vn": ("ff-vn", "gcn", {"layers": 2}),
     "data-top-to-loss": ("sf-top-to-loss", "gcn", {"layers": 2}),
     "data-links": ("link-ff", "gcn", {"layers": 2}),

@@ -360,7 +360,7 @@ class Pair(GCNConv):
         (lambda: ForwardTrainer("bp", convs("sf"), 3), "rule: got 'bp', expected one of sf, "),
         (lambda: ForwardTrainer("sf", [], 3), "convs: got none"),
         (lambda: ForwardTrainer("sf", convs("sf")), "num_classes: got None"),
-        (lambda: ForwardTrainer("sf", [GCNConv(-1, 4)], 3), "got a lazy GCNConv"),
+        (lambda: ForwardTrainer("sf-top-to-loss", [GCNConv(-1, 4)], 3), "got a lazy layer with a top-down rule"),
         (lambda: ForwardTrainer("sf", [GCNConv(5, 4), nn.Identity()], 3), r"convs\[1\]: got a Identity with nothing"),
         (lambda: ForwardTrainer("sf", convs("sf"), 3, virtual=torch.ones(2, 6)), r"virtual: got shape \[2, 6\]"),
         (lambda: trainer("sf", parallel="layers"), "parallel: got 'layers' with a greedy rule"),
