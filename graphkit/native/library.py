@@ -17,7 +17,7 @@ import torch  # noqa: F401  (first: the library then shares torch's OpenMP runti
 __all__ = ["ABI_VERSION", "LIBRARY_VARIABLE", "available", "build_info", "load", "why_not"]
 
 #: Version of the interface in ``src/abi.h`` that :mod:`graphkit.native.kernels` speaks.
-ABI_VERSION = 4
+ABI_VERSION = 5
 
 #: Environment variable with the path of a library to use instead of the installed one.
 LIBRARY_VARIABLE = "GRAPHKIT_NATIVE_LIBRARY"

@@ -8,7 +8,7 @@
 
 // Increase whenever Args, an enumeration below or the meaning of a function changes, or a function is added;
 // library.py refuses a library that reports another number.
-#define GRAPHKIT_NATIVE_ABI 4
+#define GRAPHKIT_NATIVE_ABI 5
 
 namespace graphkit {
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkit.native.matrix_gru import matrix_gru, matrix_gru_backward, takes
 from graphkit.ops.autograd import backward
 
 _tanh = torch.ops.aten.tanh_backward.default
@@ -57,72 +58,78 @@ def _reference(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps
 
 
 class _GRUSteps(torch.autograd.Function):
-    """Each step writes where its values are kept; autograd sees one operator."""
+    """Autograd sees one operator: of native kernels where there are any, else of torch's."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps: int, last: bool) -> Tensor:
-        c, n = q.shape
-        rows = first.size(0)
-        apart = given.size(0) == steps * c
-        fixed = given.contiguous().view(-1, c, 3 * n).unbind(0)
-        gates = q.new_empty(steps, c, 3 * n)  # sigmoid of U and R, and tanh of the candidate
-        opened = q.new_empty(steps, c, n)  # the state behind the reset gate
-        states = q.new_empty(steps + 1, c, n)
-        states[0] = q
-        q_at, opened_at, product_at = states.unbind(0), opened.unbind(0), gates[..., :rows].unbind(0)
-        sigmoid_at = gates[..., : 2 * n].unbind(0)
-        update_at, reset_at, new_at = (part.unbind(0) for part in gates.split(n, 2))
-        # Laid out anew: the BLAS's sums over a transposed factor depend on the number of threads.
-        first_t, candidate_t, minus = first.t().contiguous(), candidate.t().contiguous(), q.new_tensor(-1.0)
-        for t in range(steps):
-            now = fixed[t if apart else 0]
-            torch.addmm(now[:, :rows], q_at[t], first_t, out=product_at[t])
-            sigmoid_at[t].sigmoid_()
-            torch.mul(reset_at[t], q_at[t], out=opened_at[t])
-            rest, new = new_at[t] if rows == 3 * n else now[:, 2 * n :], new_at[t]
-            # tanh(x) = 2 sigmoid(2x) - 1: torch's tanh takes many times as long on small matrices.
-            torch.addmm(rest, opened_at[t], candidate_t, beta=2, alpha=2, out=new).sigmoid_()
-            torch.add(minus, new, alpha=2, out=new)
-            torch.lerp(q_at[t], new, update_at[t], out=q_at[t + 1])
+        run = matrix_gru if takes(q, first, candidate, given) else _forward
+        gates, opened, states = run(q, first, candidate, given, steps)
         ctx.save_for_backward(q, first, candidate, given, gates, opened, states)
-        ctx.apart, ctx.steps, ctx.last = apart, steps, last
+        ctx.steps, ctx.last = steps, last
         return states[-1:] if last else states[1:]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, first, candidate, given, gates, opened, states = ctx.saved_tensors
-        steps, apart, last = ctx.steps, ctx.apart, ctx.last
-        rows, n = first.size(0), q.size(1)
+        steps, last, rows, n = ctx.steps, ctx.last, first.size(0), q.size(1)
+        apart = given.size(0) == steps * q.size(0)
+        run = matrix_gru_backward if takes(grad, q, first, candidate, given) else _backward
 
         def kernel(grad: Tensor) -> tuple[Tensor, ...]:
-            before = states[:-1]
-            update, reset, new = gates.split(n, 2)
-            # What each step's gradients are multiplied by, for all steps at once.
-            by_update = _sigmoid(new - before, update).unbind(0)
-            by_reset = _sigmoid(before, reset).unbind(0)
-            by_new = _tanh(update, new).unbind(0)
-            update_at, reset_at = update.unbind(0), reset.unbind(0)
-            found = torch.empty_like(gates)
-            product_at = found[..., :rows].unbind(0)
-            to_update, to_reset, to_new = (part.unbind(0) for part in found.split(n, 2))
-            carried = grad[-1].clone(memory_format=torch.contiguous_format)
-            for t in range(steps - 1, -1, -1):
-                torch.mul(carried, by_update[t], out=to_update[t])
-                torch.mul(carried, by_new[t], out=to_new[t])
-                inner = to_new[t] @ candidate
-                torch.mul(inner, by_reset[t], out=to_reset[t])
-                carried.addcmul_(carried, update_at[t], value=-1).addcmul_(inner, reset_at[t])
-                carried.addmm_(product_at[t], first)
-                if t and not last:
-                    carried += grad[t - 1]
+            to_q, to_gates, to_given = run(grad, first, candidate, gates, states, last, apart)
             # The weights of all steps at once: two products with long rows instead of two per step.
-            columns = found.view(-1, 3 * n).t()
-            to_first = columns[:rows] @ before.reshape(-1, n)
+            columns = to_gates.view(-1, 3 * n).t()
+            to_first = columns[:rows] @ states[:-1].reshape(-1, n)
             to_candidate = columns[2 * n :] @ opened.view(-1, n)
-            to_given = found.view_as(given) if apart else found.sum(0)
-            return carried, to_first, to_candidate, to_given
+            return to_q, to_first, to_candidate, to_gates.view_as(given) if to_given is None else to_given
 
         def again(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor) -> Tensor:
             return _reference(q, first, candidate, given, steps, last)
 
         return *backward(kernel, again, grad, (q, first, candidate, given)), None, None
+
+
+def _forward(q: Tensor, first: Tensor, candidate: Tensor, given: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`~graphkit.native.matrix_gru.matrix_gru`: each step writes where its values are kept."""
+    c, n = q.shape
+    rows, apart = first.size(0), given.size(0) == steps * c
+    fixed = given.contiguous().view(-1, c, 3 * n).unbind(0)
+    gates = q.new_empty(steps, c, 3 * n)  # sigmoid of U and R, and tanh of the candidate
+    opened = q.new_empty(steps, c, n)  # the state behind the reset gate
+    states = q.new_empty(steps + 1, c, n)
+    states[0] = q
+    # Laid out anew: the BLAS's sums over a transposed factor depend on the number of threads.
+    first_t, candidate_t = first.t().contiguous(), candidate.t().contiguous()
+    for t in range(steps):
+        before, now = states[t], fixed[t if apart else 0]
+        update, reset, new = gates[t].split(n, 1)
+        torch.addmm(now[:, :rows], before, first_t, out=gates[t, :, :rows])
+        gates[t, :, : 2 * n].sigmoid_()
+        torch.mul(reset, before, out=opened[t])
+        torch.addmm(new if rows == 3 * n else now[:, 2 * n :], opened[t], candidate_t, out=new).tanh_()
+        torch.lerp(before, new, update, out=states[t + 1])
+    return gates, opened, states
+
+
+def _backward(
+    grad: Tensor, first: Tensor, candidate: Tensor, gates: Tensor, states: Tensor, last: bool, apart: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """As :func:`~graphkit.native.matrix_gru.matrix_gru_backward`."""
+    before, n, rows = states[:-1], states.size(2), first.size(0)
+    update, reset, new = gates.split(n, 2)
+    # What each step's gradients are multiplied by, for all steps at once.
+    by_update, by_reset = _sigmoid(new - before, update), _sigmoid(before, reset)
+    by_new = _tanh(update, new)
+    found = torch.empty_like(gates)
+    carried = grad[-1].clone(memory_format=torch.contiguous_format)
+    for t in range(gates.size(0) - 1, -1, -1):
+        to_update, to_reset, to_new = found[t].split(n, 1)
+        torch.mul(carried, by_update[t], out=to_update)
+        torch.mul(carried, by_new[t], out=to_new)
+        inner = to_new @ candidate
+        torch.mul(inner, by_reset[t], out=to_reset)
+        carried.addcmul_(carried, update[t], value=-1).addcmul_(inner, reset[t])
+        carried.addmm_(found[t, :, :rows], first)
+        if t and not last:
+            carried += grad[t - 1]
+    return carried, found, None if apart else found.sum(0)

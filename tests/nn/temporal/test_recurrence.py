@@ -11,6 +11,13 @@ from graphkit.nn.temporal import recurrence
 EDGES = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 
 
+@pytest.fixture(params=["best", "torch"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the native kernel, where there is one, and with torch's operators."""
+    if request.param == "torch":
+        monkeypatch.setattr(recurrence, "takes", lambda *tensors: False)
+
+
 def inputs(own: bool, steps: int = 3, n: int = 3, c: int = 2) -> tuple[torch.Tensor, ...]:
     rows, given = (3 * n, c) if own else (2 * n, steps * c)
     shapes = ((c, n), (rows, n), (n, n), (given, 3 * n))
