@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -112,11 +112,15 @@ class EvolveGCN(nn.Module):
         With ``last=True`` the convolutions that the last output does not depend on are left out: with variant ``"o"``
         those of all steps but the last.
         """
-        window = list(snapshots)
-        given, after = window[-1:] if last else window, []
-        if last and isinstance(self.layers[-1], EvolveGCNH):
+        steps = snapshots if isinstance(snapshots, Sequence) else list(snapshots)
+        given, after = list(steps[-1:] if last else steps), []
+        if not last:
+            window = given
+        elif isinstance(self.layers[-1], EvolveGCNH):
             # Of the steps before the last one, only nodes that are there enter the weights.
-            window = [*(step.active_only() for step in window[:-1]), *window[-1:]]
+            window = [*(step.active_only() for step in steps[:-1]), *given]
+        else:
+            window = given * len(steps)  # -O counts the others, and looks at none
         layer: Any
         for number, (layer, before) in enumerate(zip(self.layers, self._states(state), strict=True)):
             # A further layer of -H makes its weights from the outputs of all steps.
@@ -177,10 +181,15 @@ class PairClassifier(nn.Module):
         self.out.reset_parameters()
 
     def forward(self, z: Tensor, pairs: Tensor) -> Tensor:
-        """Logits of each pair. Nodes are multiplied by their half of the hidden layer once, not pairs.
+        """Logits of each pair. Where there are more pairs than nodes, nodes are multiplied by their half of the hidden
+        layer, not pairs.
 
         The hidden layers of many pairs are made in parts, and again for the gradient: never all are held.
         """
+        if pairs.size(1) <= z.size(0):
+            ends = z.index_select(0, pairs.t().flatten()).view(-1, 2 * self.in_channels)
+            few: Tensor = self.out(self.hidden(ends).relu())
+            return few
         first, second = self._halves(z)
         parts = pairs.split(max(1, _NUMBERS // self.hidden.out_features), 1)
         if len(parts) <= 1 or torch.compiler.is_compiling():

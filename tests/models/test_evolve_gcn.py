@@ -116,6 +116,21 @@ def test_errors() -> None:
         model.sequence([])
 
 
+def test_few_pairs_are_scored_as_many() -> None:
+    """With fewer pairs than nodes the pairs go through the hidden layer, with more the nodes do."""
+    head, z = PairClassifier(4, 6).double(), torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
+    pairs = torch.randint(9, (2, 50))
+    weight = torch.randn(50, 2, dtype=torch.float64) * (torch.arange(50) < 7)[:, None]
+    many, few = head(z, pairs), head(z, pairs[:, :7])
+    torch.testing.assert_close(few, many[:7])
+    for a, b in zip(
+        torch.autograd.grad((few * weight[:7]).sum(), (z, *head.parameters())),
+        torch.autograd.grad((many * weight).sum(), (z, *head.parameters())),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
 def test_many_pairs_are_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     head, z = PairClassifier(4, 6).double(), torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
     pairs = torch.randint(9, (2, 50))

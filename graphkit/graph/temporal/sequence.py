@@ -46,10 +46,7 @@ class Snapshot(NamedTuple):
         return self._replace(**moved)
 
     def active_only(self) -> Snapshot:
-        """The nodes that are there and their edges, renumbered in their order.
-
-        A snapshot whose mask leaves out nodes that touch an edge, or that has no mask or no ``Graph``, comes back as it
-        is.
+        """The nodes that are there and their edges, renumbered in their order; see :meth:`among`.
 
         Example:
             >>> mask = torch.tensor([False, True, False, True])
@@ -58,16 +55,26 @@ class Snapshot(NamedTuple):
             >>> few.graph.num_nodes, few.graph.edge_index.tolist()
             (2, [[0, 1], [1, 0]])
         """
-        if self.mask is None or not isinstance(self.graph, Graph):
+        return self if self.mask is None else self.among(self.mask)
+
+    def among(self, chosen: Tensor) -> Snapshot:
+        """Some nodes and their edges, renumbered in their order.
+
+        A snapshot that has edges to other nodes, or no ``Graph``, comes back as it is.
+
+        Args:
+            chosen: bool ``[N]``.
+        """
+        if not isinstance(self.graph, Graph):
             return self
-        nodes, edge_index = self.mask.nonzero().view(-1), self.graph.edge_index
-        if nodes.numel() == self.mask.numel() or not bool(self.mask[edge_index].all()):
+        nodes, edge_index = chosen.nonzero().view(-1), self.graph.edge_index
+        if nodes.numel() == chosen.numel() or not bool(chosen[edge_index].all()):
             return self
-        number = self.mask.cumsum(0) - 1
+        number = chosen.cumsum(0) - 1
         return self._replace(
             x=self.x[nodes],
             graph=Graph(number[edge_index], (nodes.numel(), nodes.numel())),
-            mask=self.mask[nodes],
+            mask=None if self.mask is None else self.mask[nodes],
             degree=None if self.degree is None else self.degree[nodes],
             y=None if self.y is None else self.y[nodes],
         )

@@ -3,7 +3,7 @@ forecasts that need no network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ class StaticGCN(nn.Module):
         self, snapshots: Iterable[Snapshot], state: Any = None, *, last: bool = False
     ) -> tuple[list[Tensor], Any]:
         """Embeddings of each step, from that step."""
-        window = list(snapshots)
+        window = snapshots if isinstance(snapshots, Sequence) else list(snapshots)
         return [self._embed(step) for step in (window[-1:] if last else window)], None
 
     def _embed(self, step: Snapshot) -> Tensor:
@@ -92,15 +92,19 @@ class PyGTemporalO(nn.Module):
         self, snapshots: Iterable[Snapshot], state: Tensor | None = None, *, last: bool = False
     ) -> tuple[list[Tensor], Any]:
         """Embeddings of each step, and W after the last."""
+        window = snapshots if isinstance(snapshots, Sequence) else list(snapshots)
         outs, weight = [], self.weight if state is None else state
-        for step in snapshots:
+        for number in range(len(window)):
             _, weight = self.cell(weight, weight)
+            if last and number < len(window) - 1:
+                continue
+            step = window[number]
             x = features(step.x, self.in_channels)
             edge_index, norm = gcn_norm(step.graph.edge_index, step.edge_weight, x.size(0))
             messages = norm.view(-1, 1) * (x @ weight[0])[edge_index[0]]
             out = scatter(messages, edge_index[1], dim=0, dim_size=x.size(0), reduce="sum")
             outs.append(self.lin(F.relu(out)))
-        return outs[-1:] if last else outs, weight
+        return outs, weight
 
 
 def simple_forecasts(data: SnapshotSequence, parts: TimeSplit) -> dict[str, tuple[float, float]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, overload
 
 import torch
 from torch import Generator, Tensor, nn
 
-from graphkit.graph.temporal import SnapshotSequence, TimeSplit, split_by_time
+from graphkit.graph.temporal import Snapshot, SnapshotSequence, TimeSplit, split_by_time
 from graphkit.nn.temporal import EvolveState
 
 
@@ -61,6 +61,8 @@ class TemporalTask(ABC):
     _state: Any = field(default=None, repr=False, compare=False)
 
     horizon: ClassVar[int] = 0
+    own_edges: ClassVar[bool] = False
+    """Whether labels are of the edges of their step alone, so that no other node needs an embedding."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("window", "stream"):
@@ -179,9 +181,16 @@ class TemporalTask(ABC):
     def _embed(
         self, model: nn.Module, snapshots: SnapshotSequence, state: Any, *, last: bool
     ) -> tuple[list[Tensor], Any]:
+        # Nodes that a window never touches change nothing at the others; a state that is carried on may be of all.
+        touched = _touched(snapshots) if self.own_edges and self.mode == "window" else None
+        few = snapshots if touched is None else _Among(snapshots, touched)
         device = _device(model)
-        there = snapshots if device.type == "cpu" else (snapshot.to(device) for snapshot in snapshots)
-        return model.sequence(there, state, last=last)  # type: ignore[operator]
+        there = few if device.type == "cpu" else [snapshot.to(device) for snapshot in few]
+        embeddings, state = model.sequence(there, state, last=last)  # type: ignore[operator]
+        if touched is None:
+            return embeddings, state
+        nodes = touched.nonzero().view(-1).to(device)
+        return [z.new_zeros(touched.numel(), z.size(1)).index_copy(0, nodes, z) for z in embeddings], state
 
     # The state in a checkpoint ------------------------------------------------------------------------------
 
@@ -192,6 +201,37 @@ class TemporalTask(ABC):
     def recall(self, memory: Any) -> None:
         """Take back what :meth:`memory` gave."""
         self._state = _unpack(memory)
+
+
+class _Among(Sequence[Snapshot]):
+    """Some nodes of each snapshot, made when it is asked for."""
+
+    def __init__(self, snapshots: Sequence[Snapshot], chosen: Tensor) -> None:
+        self.snapshots, self.chosen = snapshots, chosen
+
+    def __len__(self) -> int:
+        return len(self.snapshots)
+
+    @overload
+    def __getitem__(self, step: int) -> Snapshot: ...
+
+    @overload
+    def __getitem__(self, step: slice) -> _Among: ...
+
+    def __getitem__(self, step: int | slice) -> Snapshot | _Among:
+        if isinstance(step, slice):
+            return _Among(self.snapshots[step], self.chosen)
+        return self.snapshots[step].among(self.chosen)
+
+
+def _touched(snapshots: SnapshotSequence) -> Tensor | None:
+    """The nodes that touch an edge or are there at any of the steps; None: all."""
+    touched = torch.zeros(snapshots.num_nodes, dtype=torch.bool)
+    for snapshot in snapshots:
+        touched[snapshot.graph.edge_index.reshape(-1)] = True
+        if snapshot.mask is not None:
+            touched |= snapshot.mask
+    return None if bool(touched.all()) else touched
 
 
 def detach(state: Any) -> Any:

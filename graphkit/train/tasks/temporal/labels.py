@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -80,6 +80,8 @@ class TemporalEdgeClassification(_Classification):
     """
 
     label: str = "label"
+
+    own_edges: ClassVar[bool] = True
 
     def labelled(self, model: nn.Module, z: Tensor, data: SnapshotSequence, step: int) -> tuple[Tensor, Tensor]:
         logits = model.head(z, data.edges(step).to(z.device))  # type: ignore[operator]

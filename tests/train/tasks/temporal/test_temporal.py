@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from graphkit.graph.temporal import OneHotDegree, SnapshotSequence, Standardizer
 from graphkit.models import EvolveGCN, PairClassifier, TemporalModel
+from graphkit.recipes.evolvegcn.baselines import GCNGRU
 from graphkit.train import (
     TemporalEdgeClassification,
     TemporalLinkPrediction,
@@ -103,6 +104,31 @@ def test_link_prediction_trains(mode: str, sampling: str) -> None:
     assert 0 < result.metrics["test/MAP"] <= 1
     assert 0 < result.metrics["test/MRR"] <= 1
     assert result.test == result.metrics["test/MAP"]
+
+
+@pytest.mark.parametrize("encoder", ["h", "o", "memories"])
+def test_edges_of_a_window_are_classified_among_the_nodes_it_touches(encoder: str) -> None:
+    """Nodes that no step of a window touches are left out, which changes neither losses, gradients nor scores."""
+    torch.manual_seed(0)
+    data = sequence(steps=12).with_(x=None)
+    wide = SnapshotSequence.from_events(
+        *(3 * data.edges_between(0, 12)), torch.arange(12).repeat_interleave(30), num_nodes=40, duplicates="keep",
+        edge_attrs={"label": data.edge_attrs["label"]},
+    ).with_(x=OneHotDegree(6))  # fmt: skip
+    inner = GCNGRU(6, 5) if encoder == "memories" else EvolveGCN(6, 5, variant=encoder, mode="window")
+    model = TemporalModel(inner, PairClassifier(5, 6)).eval()
+    found, seen = [], []
+    for few in (True, False):
+        task = TemporalEdgeClassification(history=2, class_weights=(0.6, 0.4), select="class0")
+        task.own_edges = few
+        chunk = next(iter(task.batches(wide, torch.Generator().manual_seed(0))))
+        loss, _ = task.loss(model, chunk)
+        gradients = torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
+        found.append((loss, *gradients))
+        seen.append(task.scores(model, wide, ("train", "val", "test")))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+    assert seen[0] == seen[1]
 
 
 def test_edges_nodes_and_values_train() -> None:
