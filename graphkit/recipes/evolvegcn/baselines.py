@@ -1,5 +1,5 @@
 """What EvolveGCN is compared with: a graph network per snapshot, one with memories of nodes, PyG-Temporal's layer; and
-forecasts that need no network."""
+forecasts and classes that need no network."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch_geometric.utils import scatter
 
 from graphkit.graph.temporal import Snapshot, SnapshotSequence, TimeSplit
 from graphkit.models.evolve_gcn import features
+from graphkit.train.ranking import confusion, f1_scores
 
 
 class StaticGCN(nn.Module):
@@ -134,3 +135,22 @@ def simple_forecasts(data: SnapshotSequence, parts: TimeSplit) -> dict[str, tupl
         return float((forecast - y)[steps.start : steps.stop].square().mean())
 
     return {name: (error(value, parts.val), error(value, parts.test)) for name, value in forecasts.items()}
+
+
+def one_class(data: SnapshotSequence, label: str, steps: range) -> dict[int, dict[str, float]]:
+    """The scores of whoever gives all edges to one class, by class.
+
+    Args:
+        data: the whole sequence.
+        label: the edge attribute with the classes, 0 and 1.
+        steps: those that are scored.
+
+    Example:
+        >>> import torch
+        >>> signs = {"label": torch.tensor([1.0, 0.0, 1.0])}
+        >>> events = SnapshotSequence(torch.tensor([[0, 0, 1], [1, 2, 2]]), [0, 2, 3], 3, edge_attrs=signs)
+        >>> one_class(events, "label", range(2))[1]["micro"]
+        0.6666666666666666
+    """
+    true = torch.cat([data.edge_attr(label, step) for step in steps]).long()
+    return {number: f1_scores(confusion(torch.full_like(true, number), true, 2)) for number in (0, 1)}

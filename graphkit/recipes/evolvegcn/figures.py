@@ -30,7 +30,7 @@ _STYLES = {
 
 @torch.no_grad()
 def per_step(model: nn.Module, task: TemporalTask, data: SnapshotSequence) -> list[tuple[int, float]]:
-    """(step, score) of each validation and test step that has labels: MRR, F1, or mean squared error.
+    """(step, score) of each validation and test step that has labels: MRR, F1 of class 0, or mean squared error.
 
     Args:
         model: a trained network.
@@ -43,8 +43,8 @@ def per_step(model: nn.Module, task: TemporalTask, data: SnapshotSequence) -> li
     for step, z in task.embeddings(model, data, [*parts.val, *parts.test]):
         if (measured := task.measure(model, z, data, step)) is not None:
             named = task.combine([measured])
-            first = named["MRR"] if "MRR" in named else next(iter(named.values()))
-            curve.append((step, -first if "-MSE" in named else first))
+            score = next(named[key] for key in ("MRR", "F1 class0", "-MSE") if key in named)
+            curve.append((step, -score if "-MSE" in named else score))
     return curve
 
 

@@ -95,12 +95,16 @@ def make_task(
     prepared: Prepared,
     *,
     mode: Mode,
-    truncate: int,
-    sampling: Any,
-    select: Any,
+    truncate: int = 10,
+    sampling: Any = "smart",
+    select: Any = None,
     ranked_against: int | None = None,
 ) -> TemporalTask:
-    """The task of a run."""
+    """The task of a run.
+
+    Raises:
+        ValueError: if ``select`` is no score of the task.
+    """
     shared: dict[str, Any] = {"mode": mode, "history": recipe.history, "truncate": truncate}
     if task == "link":
         return TemporalLinkPrediction(
@@ -108,11 +112,11 @@ def make_task(
             negatives=recipe.negatives,
             sampling=sampling,
             class_weights=recipe.class_weights,
-            select=select,
+            select=select or "MAP",
             ranked_against=ranked_against,
         )
     if task == "edge":
-        return TemporalEdgeClassification(**shared, class_weights=recipe.class_weights, select="class0")
+        return TemporalEdgeClassification(**shared, class_weights=recipe.class_weights, select=select or "class0")
     return TemporalRegression(**shared, scale=prepared.scale)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.nn.temporal import Mode
-from graphkit.recipes.evolvegcn.baselines import simple_forecasts
+from graphkit.recipes.evolvegcn.baselines import one_class, simple_forecasts
 from graphkit.recipes.evolvegcn.figures import Curve, draw_over_time
 from graphkit.recipes.evolvegcn.prepare import ModelName, Prepared, make_task, open_sequence
 from graphkit.recipes.evolvegcn.table import SCORES, SOURCE, TaskName
@@ -39,10 +39,14 @@ CONTENDERS: tuple[tuple[str, ModelName, Mode], ...] = (
     ("PyG-Temporal -O", "pyg-temporal-o", "window"),
 )
 # Of the runs: the names of the scores in the table, and whether they are errors.
-_METRICS: Mapping[TaskName, tuple[str, ...]] = {"link": ("MAP", "MRR"), "edge": ("F1 class0",), "regression": ("-MSE",)}
+_METRICS: Mapping[TaskName, tuple[str, ...]] = {
+    "link": ("MAP", "MRR"),
+    "edge": ("F1 class0", "F1 class1", "F1 macro"),
+    "regression": ("-MSE",),
+}
 _CPU: Mapping[str, Any] = {"head_channels": 64, "negatives": 20.0, "epochs": 20, "patience": 10}
 # Minutes of all networks and runs of a data set, when everything is trained at once and the user names no budget.
-_MINUTES: Mapping[TaskName, float] = {"link": 6.0, "edge": 6.0, "regression": 2.5}
+_MINUTES: Mapping[TaskName, float] = {"link": 6.0, "edge": 9.0, "regression": 2.5}
 
 
 def _open(dataset: str, options: ReproduceOptions) -> Prepared:
@@ -87,6 +91,8 @@ def _evolve(job: Job) -> tuple[Outcome, ...]:
     ]
     if task == "regression":
         outcomes += _simple(job, prepared)
+    if task == "edge":
+        outcomes += _one_class(job, prepared)
     _draw(job, prepared, task, {label: report.curves for label, report in reports.items()}, folder)
     return tuple(outcomes)
 
@@ -106,13 +112,16 @@ def _minutes(job: Job, task: TaskName) -> float:
 def _cpu(task: TaskName) -> dict[str, Any]:
     if task == "link":
         return dict(_CPU)
-    # Edges at the published rate of 0.001 are all said to be of the larger class for many epochs.
-    return {**({"lr": 0.01} if task == "edge" else {}), "epochs": 60, "patience": 20}
+    if task == "regression":
+        return {"epochs": 60, "patience": 20}
+    # The published rate of 0.001 takes tens of epochs to leave the loss of a constant, 0.01 does not settle. The F1 of
+    # class 0, which chooses the epoch as published, is highest in validation for a network that says nothing else.
+    return {"lr": 0.003, "select": "macro", "epochs": 60, "patience": 60}
 
 
 def _shortened(task: TaskName) -> str:
     """What the settings for a CPU leave out, in words."""
-    changed = ", ".join(f"{name} {value:g}" for name, value in _cpu(task).items())
+    changed = ", ".join(f"{name} {v if isinstance(v, str) else f'{v:g}'}" for name, v in _cpu(task).items())
     return f"settings for a CPU instead of the full ones ({changed} at most)"
 
 
@@ -166,6 +175,10 @@ def _caveats(job: Job, label: str, task: TaskName, name: str) -> list[str]:
         )
     if _is_small(job.options):
         caveats.append(_shortened(task))
+        if task == "edge":
+            caveats.append(
+                "macro F1 chooses the epoch, not F1 of class 0, by which whoever calls every edge negative is ahead"
+            )
     if job.options.fast_dev_run:
         caveats.append("fast-dev-run, the scores mean nothing")
     return caveats
@@ -174,10 +187,23 @@ def _caveats(job: Job, label: str, task: TaskName, name: str) -> list[str]:
 def _simple(job: Job, prepared: Prepared) -> list[Outcome]:
     """Forecasts that need no network."""
     _, recipe = settings(EvolveOptions(dataset=DATASETS[job.dataset][0], task="regression"))
-    task = make_task("regression", recipe, prepared, mode="window", truncate=1, sampling="smart", select="MAP")
+    task = make_task("regression", recipe, prepared, mode="window")
     return [
         Outcome(name, "MSE", (test,), (val,), (0,), lower_is_better=True)
         for name, (val, test) in simple_forecasts(prepared.data, task.parts(prepared.data)).items()
+    ]
+
+
+def _one_class(job: Job, prepared: Prepared) -> list[Outcome]:
+    """All edges given to one class."""
+    _, recipe = settings(EvolveOptions(dataset=DATASETS[job.dataset][0], task="edge"))
+    parts = make_task("edge", recipe, prepared, mode="window").parts(prepared.data)
+    val, test = (one_class(prepared.data, "label", steps) for steps in (parts.val, parts.test))
+    return [
+        Outcome(f"every edge {name}", metric, (test[number][key],), (val[number][key],), (0,))
+        for metric in _METRICS["edge"]
+        for number, name in enumerate(("negative", "positive"))
+        for key in (metric.removeprefix("F1 "),)
     ]
 
 
@@ -188,7 +214,7 @@ def _draw(job: Job, prepared: Prepared, task: TaskName, curves: Mapping[str, tup
     ylabel = {"link": "MRR of the next step's links", "edge": "F1 of negative ratings", "regression": "MSE"}[task]
     data = prepared.data
     _, recipe = settings(EvolveOptions(dataset=DATASETS[job.dataset][0], task=task))
-    parts = make_task(task, recipe, prepared, mode="window", truncate=1, sampling="smart", select="MAP").parts(data)
+    parts = make_task(task, recipe, prepared, mode="window").parts(data)
     path = draw_over_time(
         curves,
         folder / "over-time.png",

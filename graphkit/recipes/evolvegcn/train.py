@@ -37,7 +37,8 @@ class EvolveOptions:
         cell: "gru" (the released code) or "lstm" (the paper).
         truncate: steps between truncations of a stream.
         sampling: negatives in training: "smart" (as published), "uniform" or "historical" (hard).
-        select: score of the validation steps that chooses the epoch of link prediction, "MAP" or "MRR".
+        select: score of the validation steps that chooses the epoch: of links "MAP" or "MRR", of edges whose F1,
+            "class0" (negative ratings), "class1", "macro" or "micro"; null: as published, "MAP" and "class0".
         ranked_against: rank each link against so many other targets of its source, too, as TGB does; null: do not.
         history: steps before the last one of a window.
         hidden_channels: width of the layers.
@@ -67,7 +68,7 @@ class EvolveOptions:
     cell: CellName = "gru"
     truncate: int = 10
     sampling: Literal["smart", "uniform", "historical"] = "smart"
-    select: Literal["MAP", "MRR"] = "MAP"
+    select: Literal["MAP", "MRR", "class0", "class1", "macro", "micro"] | None = None
     ranked_against: int | None = None
     history: int | None = None
     hidden_channels: int | None = None

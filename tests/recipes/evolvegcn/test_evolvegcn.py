@@ -126,6 +126,28 @@ def test_reproduce_prints_published_beside_measured(
     assert (tmp_path / "over-time.png").exists() or "No picture" in text
 
 
+def test_edges_are_scored_by_class_beside_constants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: Prepared
+) -> None:
+    sign = (torch.arange(small.data.num_edges) % 4 > 0).float()
+    labelled = Prepared(small.data.with_(edge_attrs={"label": sign}))
+    monkeypatch.setattr("graphkit.recipes.evolvegcn.reproduce.open_sequence", lambda *a, **k: labelled)
+    lines: list[str] = []
+    options = ReproduceOptions(
+        dataset="bitcoin-otc-edge", preset="cpu", fast_dev_run=True, checkpoint_dir=str(tmp_path), device="cpu", runs=1
+    )
+    outcomes = run_reproduction("evolvegcn", options, lines.append)["bitcoin-otc-edge"]
+    assert {outcome.metric for outcome in outcomes} == {"F1 class0", "F1 class1", "F1 macro"}
+    constant = {(o.method, o.metric): o.test[0] for o in outcomes if o.method.startswith("every edge")}
+    share = float((labelled.data.edge_attr("label", 19) == 0).float().mean())
+    assert constant["every edge negative", "F1 class0"] == pytest.approx(2 * share / (1 + share), abs=0.03)
+    assert constant["every edge negative", "F1 class1"] == 0
+    assert constant["every edge positive", "F1 macro"] == constant["every edge positive", "F1 class1"] / 2
+    assert "macro F1 chooses the epoch" in "".join(lines)
+    with pytest.raises(ValueError, match="select: got 'MAP'"):
+        run_evolve(EvolveOptions(dataset="bitcoin-otc", task="edge", select="MAP"), labelled)
+
+
 def test_series_are_scaled_by_training_steps_alone(real_data: Path) -> None:
     prepared = open_sequence("chickenpox", str(real_data))
     data, scale = prepared.data, prepared.scale
