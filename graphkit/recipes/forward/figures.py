@@ -57,8 +57,12 @@ def draw_depth(
         left.plot(depths, [v.mean() for v in values], style, color=color, marker="o", markersize=4, label=_label(rule))
     left.set(xlabel="layers", ylabel=f"test {metric} (%)", title="Score (band: all runs)")
     left.locator_params(axis="x", integer=True)
-    left.legend(frameon=False, fontsize=8)
     _memory(right, memory)
+    # Below both: lines of rules that fail go anywhere in the panels.
+    labels = {
+        name: line for panel in (left, right) for line, name in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
@@ -83,7 +87,6 @@ def _memory(axes: Any, memory: Mapping[str, Mapping[int, int]]) -> None:
     axes.set_ylim(0, None)
     depths = sorted({depth for by_depth in memory.values() for depth in by_depth})
     axes.set_xticks(depths, [str(depth) for depth in depths])
-    axes.legend(frameon=False, fontsize=8)
 
 
 def _label(rule: str) -> str:
