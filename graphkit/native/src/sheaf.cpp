@@ -2,118 +2,14 @@
 //
 //     out_u = sum_v w F_u^T (F_u x_u - F_v x_v)                  (self-adjoint)
 //
-// Diagonal maps of more than kMaxStalk rows are taken in pieces, which do not interact.  The gradients to the maps are in
+// Diagonal maps of more than kMaxStalk rows are taken in pieces, which do not interact.  The gradients are in
 // sheaf_maps.cpp.
-#include "sheaf_edges.h"
-#include "small.h"
+#include "sheaf_apply.h"
 
 namespace graphkit {
 namespace GK_ISA {
 
-void sheaf_map_gradient(const SheafArgs& args);
-
 namespace {
-
-// The block of a node, summed over its edges, and the transport along the edge at hand.
-template <class R, int D, bool kDiagonal> struct Blocks {
-    R own[D] = {}, across[D];
-
-    GK_INLINE void add(const R* here, const R* there, R w) {
-        GK_UNROLL for (int i = 0; i < D; ++i) {
-            const R scaled = w * here[i];
-            own[i] += scaled * here[i];
-            across[i] = scaled * there[i];
-        }
-    }
-    GK_INLINE void add_transported(const Vec<R> (&value)[D], Vec<R> (&sum)[D]) const {
-        GK_UNROLL for (int i = 0; i < D; ++i) sum[i] += across[i] * value[i];
-    }
-    GK_INLINE void subtract_from_own(const Vec<R> (&value)[D], Vec<R> (&sum)[D]) const {
-        GK_UNROLL for (int i = 0; i < D; ++i) sum[i] = own[i] * value[i] - sum[i];
-    }
-};
-template <class R, int D> struct Blocks<R, D, false> {
-    SmallRow<R, D> own[D] = {};
-    R across[D][small_lanes(D)];
-
-    GK_INLINE void add(const R* here, const R* there, R w) {
-        SmallRow<R, D> transport[D] = {};
-        GK_UNROLL for (int l = 0; l < D; ++l) {
-            SmallRow<R, D> first, second;
-            load_small_row<R, D>(here, l, first);
-            load_small_row<R, D>(there, l, second);
-            first *= w;
-            second *= w;
-            GK_UNROLL for (int i = 0; i < D; ++i) {
-                own[i] += here[l * D + i] * first;
-                transport[i] += here[l * D + i] * second;
-            }
-        }
-        std::memcpy(across, transport, sizeof(across));
-    }
-    GK_INLINE void add_transported(const Vec<R> (&value)[D], Vec<R> (&sum)[D]) const {
-        GK_UNROLL for (int j = 0; j < D; ++j)
-            GK_UNROLL for (int i = 0; i < D; ++i) sum[i] += across[i][j] * value[j];
-    }
-    GK_INLINE void subtract_from_own(const Vec<R> (&value)[D], Vec<R> (&sum)[D]) const {
-        GK_UNROLL for (int i = 0; i < D; ++i) {
-            Vec<R> kept = own[i][0] * value[0];
-            GK_UNROLL for (int j = 1; j < D; ++j) kept += own[i][j] * value[j];
-            sum[i] = kept - sum[i];
-        }
-    }
-};
-
-// out_u = D_u x_u - sum_v T_uv x_v with the blocks D_u = sum w F_u^T F_u and T_uv = w F_u^T F_v, made on the way: with
-// more channels than stalk rows that is a third of the arithmetic of both maps applied to rows.
-template <class R, int D, bool kDiagonal> struct Apply {
-    using Real = R;
-    // Sums of all rows of a tile stay in registers.
-    static constexpr int tile_vectors = D * kTileVectors <= kSheafRegisters ? kTileVectors : (kTileVectors + 1) / 2;
-    template <class Tile> struct State {
-        Vec<R> sum[Tile::vectors][D];
-    };
-    Edges<R, D, kDiagonal> edges;
-    const R* x;
-    R* out;
-
-    template <class Tile>
-    GK_NOINLINE void accumulate(State<Tile>& state, const Tile& tile, int64_t row, int64_t begin, int64_t end,
-                                const Local<R>&) const {
-        constexpr int vectors = Tile::vectors;
-        Blocks<R, D, kDiagonal> blocks;
-        Vec<R> sum[vectors][D] = {};
-        for (int64_t k = begin; k < end; ++k) {
-            edges.prefetch(tile, k, x);
-            if (!edges.counts(k)) continue;
-            blocks.add(edges.own(k), edges.other(k), edges.weight_of(k));
-            const R* there = x + edges.index[k] * edges.node_stride;
-            GK_UNROLL for (int v = 0; v < vectors; ++v) {
-                Vec<R> value[D];
-                GK_UNROLL for (int j = 0; j < D; ++j) value[j] = tile.load(there + j * edges.channels, v);
-                blocks.add_transported(value, sum[v]);
-            }
-        }
-        const R* here = x + row * edges.node_stride;
-        GK_UNROLL for (int v = 0; v < vectors; ++v) {
-            Vec<R> value[D];
-            GK_UNROLL for (int j = 0; j < D; ++j) value[j] = tile.load(here + j * edges.channels, v);
-            blocks.subtract_from_own(value, sum[v]);
-            GK_UNROLL for (int i = 0; i < D; ++i) state.sum[v][i] = sum[v][i];
-        }
-    }
-    template <class Tile> GK_NOINLINE void combine(State<Tile>& state, const State<Tile>& other, const Tile&) const {
-        for (int v = 0; v < Tile::vectors; ++v)
-            for (int i = 0; i < D; ++i) state.sum[v][i] += other.sum[v][i];
-    }
-    template <class Tile>
-    GK_NOINLINE void finish(const State<Tile>& state, const Tile& tile, int64_t row, int64_t, int64_t,
-                            const Local<R>&) const {
-        R* to = out + row * edges.node_stride;
-        for (int v = 0; v < Tile::vectors; ++v)
-            GK_UNROLL for (int i = 0; i < D; ++i) tile.store(to + i * edges.channels, v, state.sum[v][i]);
-    }
-};
 
 // D_u = sum w F_u^T F_u, rows in ranges: the arithmetic is a fraction of reading the maps.
 template <class R, int D, bool kDiagonal>
@@ -125,7 +21,7 @@ void degree(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges, int64_t 
         for (int64_t row = begin; row < end; ++row) {
             R sum[entries] = {};
             for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
-                edges.prefetch_map(k);
+                if (k + kMapPrefetch < edges.count) edges.prefetch_maps(k + kMapPrefetch);
                 if (!edges.counts(k)) continue;
                 const R* map = edges.own(k);
                 const R w = edges.weight_of(k);
@@ -177,7 +73,7 @@ void degree_backward(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges,
     parallel_ranges(args.nodes, work_per_row<entries>(args), args.threads, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; ++row)
             for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
-                edges.prefetch_map(k);
+                if (k + kMapPrefetch < edges.count) edges.prefetch_maps(k + kMapPrefetch);
                 const int64_t edge = edges.perm[k];
                 R product[entries] = {}, unused[entries];
                 const bool counts = edges.counts(k);
@@ -196,27 +92,16 @@ void degree_backward(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges,
     });
 }
 
-// x -> L x, from and to these tables of stalks.
-void apply(const SheafArgs& args, const void* x, void* out) {
+int run_laplacian(const SheafArgs& args) {
     for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
         using R = decltype(real);
         const Edges<R, stalk(), diagonal()> edges(args, offset);
         const int64_t first = offset * args.channels;
-        advise_huge_pages(out, args.nodes * edges.node_stride * int64_t(sizeof(R)));
-        run_rows(Apply<R, stalk(), diagonal()>{edges, static_cast<const R*>(x) + first, static_cast<R*>(out) + first},
+        advise_huge_pages(args.result0, args.nodes * edges.node_stride * int64_t(sizeof(R)));
+        run_rows(Apply<R, stalk(), diagonal()>{edges, static_cast<const R*>(args.x) + first,
+                                               static_cast<R*>(args.result0) + first},
                  row_args(args), static_cast<R*>(nullptr));
     });
-}
-
-int run_laplacian(const SheafArgs& args) {
-    apply(args, args.x, args.result0);
-    return Status::ok;
-}
-
-// The operator is its own adjoint.
-int run_laplacian_backward(const SheafArgs& args) {
-    apply(args, args.grad, args.result0);
-    sheaf_map_gradient(args);
     return Status::ok;
 }
 
@@ -236,6 +121,7 @@ int run_degree_backward(const SheafArgs& args) {
 
 }  // namespace
 
+int sheaf_laplacian_backward(const SheafArgs&);
 int block_apply(const SheafArgs&);
 int block_outer(const SheafArgs&);
 int inverse_sqrt(const SheafArgs&);
@@ -254,7 +140,7 @@ int sheaf_mix_backward(const SheafArgs&);
 
 extern const SheafKernel sheaf_kernels[];
 const SheafKernel sheaf_kernels[static_cast<int>(SheafOp::count)] = {
-    run_laplacian, run_laplacian_backward, run_degree,   run_degree_backward,
+    run_laplacian, sheaf_laplacian_backward, run_degree, run_degree_backward,
     block_apply,   block_outer,            inverse_sqrt, inverse_sqrt_backward,
     sheaf_ends,        sheaf_ends_backward,        sheaf_scale_maps, sheaf_scale_maps_backward,
     sheaf_householder, sheaf_householder_backward, sheaf_update,     sheaf_update_backward,

@@ -9,6 +9,9 @@ namespace GK_ISA {
 
 constexpr int kMaxStalk = 5;
 constexpr int64_t kMapPrefetch = 6;
+// Stalks in a table that the last cache holds are fetched into the first, a few edges ahead; those of larger tables into
+// the second, which waits for more of them at a time, and further ahead.
+constexpr int64_t kNear = 6, kFar = 32, kNearTable = 14 << 20;
 #if defined(__AVX512F__)
 constexpr int kSheafRegisters = 20;  // vectors of a tile's sums; the others hold what is added
 #else
@@ -20,6 +23,7 @@ template <class R, int D, bool kDiagonal> struct Edges {
     const R* maps;
     const R* weight;
     int64_t count, channels, node_stride, map_stride;
+    bool far;
 
     // `offset`: first stalk row of this piece (diagonal maps).
     Edges(const SheafArgs& args, int64_t offset)
@@ -31,7 +35,8 @@ template <class R, int D, bool kDiagonal> struct Edges {
           count(args.edges),
           channels(args.channels),
           node_stride(args.stalk * args.channels),
-          map_stride(kDiagonal ? args.stalk : D * D) {}
+          map_stride(kDiagonal ? args.stalk : D * D),
+          far(args.nodes * node_stride * int64_t(sizeof(R)) > kNearTable) {}
 
     // Whether slot k is an edge: it has a reverse and is no self loop, whose coboundary is zero.
     GK_INLINE bool counts(int64_t k) const {
@@ -44,46 +49,33 @@ template <class R, int D, bool kDiagonal> struct Edges {
         return weight == nullptr ? R(1) : (weight[perm[k]] + weight[pair[k]]) / 2;
     }
 
-    // A map of 5 x 5 numbers lies in up to three lines.
-    template <int write = 0> GK_INLINE static void prefetch_one(const R* map) {
-        constexpr int bytes = (kDiagonal ? D : D * D) * int(sizeof(R));
-        const char* at = reinterpret_cast<const char*>(map);
-        __builtin_prefetch(at, write);
-        if constexpr (bytes > 64) {
-            for (int line = 64; line < bytes; line += 64) __builtin_prefetch(at + line, write);
-            __builtin_prefetch(at + bytes - 1, write);
-        }
+    template <int hint = 3> GK_INLINE static void prefetch_numbers(const R* from, int64_t count) {
+        const char* at = reinterpret_cast<const char*>(from);
+        const int64_t bytes = count * int64_t(sizeof(R));
+        for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(at + line, 0, hint);
+        __builtin_prefetch(at + bytes - 1, 0, hint);
     }
-    GK_INLINE void prefetch_map(int64_t k) const {
-        if (k + kMapPrefetch >= count) return;
-        const int64_t reverse = pair[k + kMapPrefetch];
-        prefetch_one(maps + perm[k + kMapPrefetch] * map_stride);
-        prefetch_one(maps + (reverse < 0 ? 0 : reverse) * map_stride);
-        if (weight != nullptr) __builtin_prefetch(weight + (reverse < 0 ? 0 : reverse));
-    }
-    template <class Tile> GK_INLINE void prefetch(const Tile& tile, int64_t k, const R* x) const {
-        prefetch_map(k);
-        if (k + kMapPrefetch >= count) return;
-        const R* row = x + index[k + kMapPrefetch] * node_stride;
-        GK_UNROLL for (int i = 0; i < D; ++i)
-            GK_UNROLL for (int v = 0; v < Tile::vectors; ++v) __builtin_prefetch(row + i * channels + tile.at(v));
+    // Both maps of edge k > 0; the own ones of edges in the user's order are read one after the other anyway.
+    template <int hint = 3> GK_INLINE void prefetch_maps(int64_t k) const {
+        const int64_t own = perm[k], reverse = pair[k] < 0 ? 0 : int64_t(pair[k]);
+        if (own != perm[k - 1] + 1) prefetch_numbers<hint>(maps + own * map_stride, kDiagonal ? D : D * D);
+        prefetch_numbers<hint>(maps + reverse * map_stride, kDiagonal ? D : D * D);
+        if (weight != nullptr) __builtin_prefetch(weight + reverse, 0, hint);
     }
 
-    // The rows of both tables of the node at the other end of an edge to come, if it is not the lesser one.
-    GK_INLINE void prefetch_nodes(int64_t k, int64_t row, const R* x, const R* grad, R* gmaps) const {
-        const int64_t next = k + 2 * kMapPrefetch;
-        if (next >= count || index[next] < row) return;
-        const int64_t own = perm[next], reverse = pair[next] < 0 ? 0 : int64_t(pair[next]);
-        prefetch_one(maps + own * map_stride);
-        prefetch_one(maps + reverse * map_stride);
-        prefetch_one<1>(gmaps + own * map_stride);
-        prefetch_one<1>(gmaps + reverse * map_stride);
-        if (weight != nullptr) __builtin_prefetch(weight + reverse);
+    // The maps of an edge to come, and its other node's stalk in one table or two (or null).
+    GK_INLINE void prefetch(int64_t k, const R* x, const R* grad) const {
+        const int64_t next = k + (far ? kFar : kNear);
+        if (next >= count) return;
         const int64_t at = index[next] * node_stride;
-        const int64_t bytes = D * channels * int64_t(sizeof(R));
-        for (int64_t line = 0; line < bytes; line += 64) {
-            __builtin_prefetch(reinterpret_cast<const char*>(x + at) + line);
-            __builtin_prefetch(reinterpret_cast<const char*>(grad + at) + line);
+        if (far) {
+            prefetch_numbers<2>(x + at, D * channels);
+            if (grad != nullptr) prefetch_numbers<2>(grad + at, D * channels);
+            prefetch_maps<2>(next);
+        } else {
+            prefetch_numbers<3>(x + at, D * channels);
+            if (grad != nullptr) prefetch_numbers<3>(grad + at, D * channels);
+            prefetch_maps<3>(next);
         }
     }
 };

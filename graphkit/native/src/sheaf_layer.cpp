@@ -198,16 +198,22 @@ template <class R, class I, int known> void scale_maps_backward(const SheafArgs&
     advise_huge_pages(out, args.edges * d * int64_t(sizeof(R)));
     const int64_t work = d * (1 + args.edges / (args.nodes > 0 ? args.nodes : 1));
     parallel_ranges(args.nodes, work, args.threads, [&](int64_t begin, int64_t end) {
+        // With few rows in a stalk their sums are taken together, in one walk over the edges.
+        constexpr int together = known > 0 ? known : 1;
         for (int64_t row = begin; row < end; ++row)
-            for (int64_t i = 0; i < d; ++i) {
-                const R s = scale[row * d + i];
-                R inner = 0;
-                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) inner += grad[perm[k] * d + i] * maps[perm[k] * d + i];
-                const R degree = -inner * s * s * s;  // twice the gradient to it
+            for (int64_t first = 0; first < d; first += together) {
+                R s[together], degree[together] = {};
+                GK_UNROLL for (int i = 0; i < together; ++i) s[i] = scale[row * d + first + i];
                 for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
-                    const int64_t at = perm[k] * d + i;
-                    const bool counts = pair[k] >= 0 && pair[k] != perm[k];
-                    out[at] = s * grad[at] + (counts ? degree * maps[at] : R(0));
+                    const int64_t at = perm[k] * d + first;
+                    GK_UNROLL for (int i = 0; i < together; ++i) degree[i] += grad[at + i] * maps[at + i];
+                }
+                GK_UNROLL for (int i = 0; i < together; ++i) degree[i] *= -s[i] * s[i] * s[i];  // twice the gradient to it
+                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                    const int64_t at = perm[k] * d + first;
+                    const R counts = pair[k] >= 0 && pair[k] != perm[k] ? R(1) : R(0);
+                    GK_UNROLL for (int i = 0; i < together; ++i)
+                        out[at + i] = s[i] * grad[at + i] + counts * degree[i] * maps[at + i];
                 }
             }
     });

@@ -1,53 +1,71 @@
-// The gradients of the sheaf Laplacian to its maps and weights, one undirected edge at a time.
+// The gradients of the sheaf Laplacian, in one visit of a node's edges.
 //
-// Of <G, L x> the maps see d x d matrices alone: with
-//     Q_u = x_u G_u^T + G_u x_u^T,   M = x_v G_u^T + G_v x_u^T     (of the edge seen from v: M^T)
-//     A_u = F_u Q_u - F_v M,         A_v = F_v Q_v - F_u M^T
-// the gradients are dF_u = w A_u, dF_v = w A_v and, as the energy is quadratic in the maps,
-// dw = (<F_u, A_u> + <F_v, A_v>) / 2, half of it to each direction.  So the rows of an edge's two nodes are read once
-// for both directions.  Q is a table of nodes.  Of diagonal maps only the diagonals exist.
+// The operator is its own adjoint, so that to x is L G.  Of <G, L x> the maps see d x d matrices alone: with
+//     Q_u = x_u G_u^T + G_u x_u^T,   M = x_v G_u^T + G_v x_u^T
+// the gradients are dF_u = w A_u with A_u = F_u Q_u - F_v M, and dF_v likewise, seen from v.  As the energy is quadratic
+// in the maps, dw = (<F_u, A_u> + <F_v, A_v>) / 2, half of it to each direction.  Of diagonal maps only the diagonals
+// exist.
 //
-// Every edge is written by one task, so the split over threads changes no bit.
-#include "sheaf_edges.h"
-#include "small.h"
+// A node's edges write the maps of its own ends, in order, and read what lies elsewhere (the other node's rows of x and
+// G, the other end's map) once.  An undirected edge's M is thus made twice: that costs less than writing maps all over
+// their table, and reading G once more for the gradient to x.
+#include <utility>
+
+#include "sheaf_apply.h"
 
 namespace graphkit {
 namespace GK_ISA {
 namespace {
 
-constexpr int64_t kSlots = 1024;  // of a task
+// A shuffle of two vectors within groups of four lanes: 0 to 3 are those of the first, 4 to 7 of the second.
+template <int a, int b, int c, int d, class V, size_t... lane>
+GK_INLINE V shuffle_groups(const V& first, const V& second, std::index_sequence<lane...>) {
+    constexpr int from[4] = {a, b, c, d}, lanes = sizeof...(lane);
+    using Number = std::conditional_t<sizeof(first[0]) == 4, int32_t, int64_t>;
+    typedef Number Order __attribute__((vector_size(sizeof(V))));
+    const Order order = {Number(int(lane) / 4 * 4 + from[lane % 4] % 4 + (from[lane % 4] < 4 ? 0 : lanes))...};
+    return __builtin_shuffle(first, second, order);
+}
+template <int a, int b, int c, int d, class V> GK_INLINE V shuffle_groups(const V& first, const V& second) {
+    return shuffle_groups<a, b, c, d>(first, second, std::make_index_sequence<sizeof(V) / sizeof(first[0])>{});
+}
 
-// Small matrices are kept by rows of quads, in registers: what is written number by number and read as a vector waits for
-// the store.
-template <class R> using Quad = SmallRow<R, 4>;
-constexpr int quads_for(int entries) { return (entries + 3) / 4; }
-
-// A vector folded to four lanes with the same sum.
-template <class R> GK_INLINE void fold(const Vec<R>& vector, Quad<R>& sum) {
-    if constexpr (kLanes<R> < 4) {
-        sum = Quad<R>{};
-        for (int i = 0; i < kLanes<R>; ++i) sum[i] = vector[i];
+// The sums of four vectors, in every group of four lanes of a small row.
+template <class R, class Row>
+GK_INLINE void sum_four(const Vec<R>& a, const Vec<R>& b, const Vec<R>& c, const Vec<R>& d, Row& sum) {
+    constexpr int lanes = kLanes<R>, wanted = sizeof(Row) / sizeof(R);
+    if constexpr (lanes < 4) {
+        R sums[wanted] = {};
+        for (int i = 0; i < wanted; ++i)
+            for (int l = 0; l < lanes; ++l) sums[i] += i % 4 == 0 ? a[l] : i % 4 == 1 ? b[l] : i % 4 == 2 ? c[l] : d[l];
+        std::memcpy(&sum, sums, sizeof(sum));
     } else {
-        Quad<R> pieces[kLanes<R> / 4];
-        std::memcpy(pieces, &vector, sizeof(pieces));
-        sum = pieces[0];
-        for (int i = 1; i < kLanes<R> / 4; ++i) sum += pieces[i];
+        const Vec<R> ab = shuffle_groups<0, 4, 1, 5>(a, b) + shuffle_groups<2, 6, 3, 7>(a, b);
+        const Vec<R> cd = shuffle_groups<0, 4, 1, 5>(c, d) + shuffle_groups<2, 6, 3, 7>(c, d);
+        const Vec<R> groups = shuffle_groups<0, 1, 4, 5>(ab, cd) + shuffle_groups<2, 3, 6, 7>(ab, cd);
+        if constexpr (lanes < wanted) {
+            const Vec<R> twice[2] = {groups, groups};
+            std::memcpy(&sum, twice, sizeof(sum));
+        } else {
+            Row pieces[lanes / wanted];
+            std::memcpy(pieces, &groups, sizeof(pieces));
+            sum = pieces[0];
+            for (int i = 1; i < lanes / wanted; ++i) sum += pieces[i];
+            if constexpr (wanted > 4)
+                sum += __builtin_shuffle(sum, typename SmallOf<R, wanted>::order{4, 5, 6, 7, 0, 1, 2, 3});
+        }
     }
 }
 
-// The sums of four quads, as one.
-template <class R> GK_INLINE void sum_four(const Quad<R>& a, const Quad<R>& b, const Quad<R>& c, const Quad<R>& d, Quad<R>& sum) {
-    using Order = typename SmallOf<R, 4>::order;
-    const Order even = {0, 4, 1, 5}, odd = {2, 6, 3, 7}, low = {0, 1, 4, 5}, high = {2, 3, 6, 7};
-    const Quad<R> ab = __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
-    const Quad<R> cd = __builtin_shuffle(c, d, even) + __builtin_shuffle(c, d, odd);
-    sum = __builtin_shuffle(ab, cd, low) + __builtin_shuffle(ab, cd, high);
+// Puts lane `lane` of another row behind lanes 0 to 3 of this one.
+template <int lane, class R> GK_INLINE void append(const SmallRow<R, 5>& other, SmallRow<R, 5>& row, R) {
+    using Order = typename SmallOf<R, 8>::order;
+    row = __builtin_shuffle(row, other, Order{0, 1, 2, 3, 8 + lane, 8 + lane, 8 + lane, 8 + lane});
 }
 
-// A matrix of D x D (by rows) or, of diagonal maps, a row of D.
+// A matrix by rows or, of diagonal maps, its diagonal; what is in the lanes behind D is of no account.
 template <class R, int D, bool kDiagonal> struct Matrix {
-    static constexpr int rows = kDiagonal ? 1 : D, width = quads_for(D);
-    Quad<R> quad[rows][width];
+    SmallRow<R, D> row[kDiagonal ? 1 : D];
 };
 
 // Vector `v` of a row of channels, as a tile of its own.
@@ -58,162 +76,186 @@ template <class R, bool narrow> GK_INLINE Tile<R, 1, narrow> vector_tile(int64_t
     return {v, start, start + lanes <= channels ? start : channels - lanes, 0};
 }
 
-// x and G of one node, zero where vectors overlap: kept while its edges are looked at.
-template <class R, int D> struct Here {
-    Buffer<Vec<R>> vectors;  // of vector v: D of x, D of G
-    int64_t node = -1;
-
-    explicit Here(int64_t channels) : vectors(2 * D * vector_count<R>(channels)) {}
-    template <bool narrow> GK_INLINE void load(const R* x, const R* grad, int64_t channels) {
-        for (int64_t v = 0; v < vector_count<R>(channels); ++v) {
-            const auto tile = vector_tile<R, narrow>(v, channels);
-            Vec<R>* to = vectors.get() + 2 * D * v;
-            GK_UNROLL for (int i = 0; i < D; ++i) {
-                to[i] = tile.fresh(0, tile.load(x + i * channels, 0));
-                to[D + i] = tile.fresh(0, tile.load(grad + i * channels, 0));
-            }
-        }
-    }
+// The stalks of a node in both tables.
+template <class R> struct Stalks {
+    const R *x, *grad;
 };
 
-// P_ij = sum over the channels of x_i G'_j + G_i x'_j (diagonal: i = j), and its transpose; x' and G' are `here`.
-template <class R, int D, bool kDiagonal, bool narrow>
-GK_INLINE void products(int64_t channels, const R* x, const R* grad, const Here<R, D>& here,
-                        Matrix<R, D, kDiagonal>& p, Matrix<R, D, kDiagonal>& transposed) {
-    constexpr int rows = kDiagonal ? 1 : D, parts = quads_for(D), padded = 4 * parts;
-    Vec<R> total[rows][D] = {};
-    for (int64_t v = 0; v < vector_count<R>(channels); ++v) {
-        const auto tile = vector_tile<R, narrow>(v, channels);
-        const Vec<R>*x_here = here.vectors.get() + 2 * D * v, *g_here = x_here + D;
+// sum[i][j] += x_i G'_j + G_i x'_j for `columns` columns from `first` on (diagonal: sum[0][j], i = j); x' and G' are
+// `here`.
+template <class R, int D, bool kDiagonal, int first, int columns, class Tile>
+GK_INLINE void add_products(const Tile& tile, int64_t channels, const Stalks<R>& there, const Stalks<R>& here,
+                            Vec<R> (&sum)[kDiagonal ? 1 : D][4]) {
+    Vec<R> x[columns], grad[columns];
+    GK_UNROLL for (int j = 0; j < columns; ++j) {
+        x[j] = tile.fresh(0, tile.load(here.x + (first + j) * channels, 0));
+        grad[j] = tile.fresh(0, tile.load(here.grad + (first + j) * channels, 0));
+    }
+    if constexpr (kDiagonal) {
+        GK_UNROLL for (int j = 0; j < columns; ++j) {
+            sum[0][j] += tile.load(there.x + (first + j) * channels, 0) * grad[j];
+            sum[0][j] += tile.load(there.grad + (first + j) * channels, 0) * x[j];
+        }
+    } else {
         GK_UNROLL for (int i = 0; i < D; ++i) {
-            const Vec<R> left = tile.load(x + i * channels, 0), second = tile.load(grad + i * channels, 0);
-            if constexpr (kDiagonal) {
-                total[0][i] += left * g_here[i] + second * x_here[i];
-            } else {
-                GK_UNROLL for (int j = 0; j < D; ++j) total[i][j] += left * g_here[j] + second * x_here[j];
+            const Vec<R> left = tile.load(there.x + i * channels, 0), right = tile.load(there.grad + i * channels, 0);
+            GK_UNROLL for (int j = 0; j < columns; ++j) {
+                sum[i][j] += left * grad[j];
+                sum[i][j] += right * x[j];
             }
         }
     }
-    Quad<R> folded[padded][padded] = {};
-    GK_UNROLL for (int i = 0; i < rows; ++i)
-        GK_UNROLL for (int j = 0; j < D; ++j) fold<R>(total[i][j], folded[i][j]);
-    GK_UNROLL for (int i = 0; i < rows; ++i)
-        GK_UNROLL for (int q = 0; q < parts; ++q) {
-            const int j = 4 * q;
-            sum_four<R>(folded[i][j], folded[i][j + 1], folded[i][j + 2], folded[i][j + 3], p.quad[i][q]);
-            if constexpr (!kDiagonal)
-                sum_four<R>(folded[j][i], folded[j + 1][i], folded[j + 2][i], folded[j + 3][i], transposed.quad[i][q]);
+}
+
+// P_ij = sum over the channels of x_i G'_j + G_i x'_j; four columns at a time, whose sums stay in registers.
+template <class R, int D, bool kDiagonal, bool narrow>
+GK_INLINE void products(int64_t channels, const Stalks<R>& there, const Stalks<R>& here, Matrix<R, D, kDiagonal>& p) {
+    constexpr int rows = kDiagonal ? 1 : D, columns = D < 4 ? D : 4;
+    const int64_t count = vector_count<R>(channels);
+    Vec<R> sum[rows][4] = {};
+    for (int64_t v = 0; v < count; ++v)
+        add_products<R, D, kDiagonal, 0, columns>(vector_tile<R, narrow>(v, channels), channels, there, here, sum);
+    GK_UNROLL for (int i = 0; i < rows; ++i) sum_four<R>(sum[i][0], sum[i][1], sum[i][2], sum[i][3], p.row[i]);
+    if constexpr (D == 5) {
+        Vec<R> last[rows][4] = {};
+        for (int64_t v = 0; v < count; ++v)
+            add_products<R, D, kDiagonal, 4, 1>(vector_tile<R, narrow>(v, channels), channels, there, here, last);
+        const Vec<R> none = {};
+        SmallRow<R, D> column, end;
+        sum_four<R>(last[rows - 1][0], none, none, none, end);
+        append<0>(end, p.row[rows - 1], R(0));
+        if constexpr (!kDiagonal) {
+            sum_four<R>(last[0][0], last[1][0], last[2][0], last[3][0], column);
+            append<0>(column, p.row[0], R(0));
+            append<1>(column, p.row[1], R(0));
+            append<2>(column, p.row[2], R(0));
+            append<3>(column, p.row[3], R(0));
         }
+    }
 }
 
 // to = w (map q - other m); returns <map, map q - other m> if it is wanted.
-template <class R, int D, bool kDiagonal>
+template <bool wanted, class R, int D, bool kDiagonal>
 GK_INLINE R gradient(const R* map, const Matrix<R, D, kDiagonal>& q, const R* other, const Matrix<R, D, kDiagonal>& m,
-                     R w, bool wanted, R* to) {
+                     R w, R* to) {
     R inner = 0;
-    [[maybe_unused]] constexpr int parts = quads_for(D);
     if constexpr (kDiagonal) {
         GK_UNROLL for (int i = 0; i < D; ++i) {
-            const R value = map[i] * q.quad[0][i / 4][i % 4] - other[i] * m.quad[0][i / 4][i % 4];
+            const R value = map[i] * q.row[0][i] - other[i] * m.row[0][i];
             inner += map[i] * value;
             to[i] = w * value;
         }
-        return inner;
     } else {
+        SmallRow<R, D> products = {};
         GK_UNROLL for (int i = 0; i < D; ++i) {
-            Quad<R> row[quads_for(D)];
-            GK_UNROLL for (int part = 0; part < parts; ++part) {
-                row[part] = map[i * D] * q.quad[0][part] - other[i * D] * m.quad[0][part];
-                GK_UNROLL for (int l = 1; l < D; ++l) {
-                    row[part] += map[i * D + l] * q.quad[l][part];
-                    row[part] -= other[i * D + l] * m.quad[l][part];
-                }
+            SmallRow<R, D> row = map[i * D] * q.row[0] - other[i * D] * m.row[0];
+            GK_UNROLL for (int l = 1; l < D; ++l) {
+                row += map[i * D + l] * q.row[l];
+                row -= other[i * D + l] * m.row[l];
             }
-            if (wanted)
-                GK_UNROLL for (int j = 0; j < D; ++j) inner += map[i * D + j] * row[j / 4][j % 4];
-            GK_UNROLL for (int part = 0; part < parts; ++part) {
-                constexpr int left = D % 4 == 0 ? 4 : D % 4;
-                row[part] *= w;
-                std::memcpy(to + i * D + 4 * part, &row[part], (part + 1 < quads_for(D) ? 4 : left) * sizeof(R));
+            if constexpr (wanted) {
+                SmallRow<R, D> own;
+                load_small_row<R, D>(map, i, own);
+                products += own * row;
+            }
+            row *= w;
+            // Lanes behind the row are written over by the next.
+            constexpr int lanes = small_lanes(D), whole = D * D / lanes == 0 ? 0 : (D * D - lanes) / D + 1;
+            if (i < whole) {
+                std::memcpy(to + i * D, &row, sizeof(row));
+            } else {
+                std::memcpy(to + i * D, &row, (D < 4 ? D : 4) * sizeof(R));
+                if constexpr (D > 4) to[i * D + 4] = row[4];
             }
         }
-        return inner;
+        if constexpr (wanted)
+            GK_UNROLL for (int j = 0; j < D; ++j) inner += products[j];
     }
+    return inner;
 }
 
-template <class R, int D, bool kDiagonal, bool narrow>
-void map_gradient(const SheafArgs& args, const Edges<R, D, kDiagonal>& edges, int64_t offset) {
-    using Block = Matrix<R, D, kDiagonal>;
-    constexpr int entries = kDiagonal ? D : D * D;
-    const Index ptr{args.ptr, args.wide_index != 0};
-    const int64_t first = offset * args.channels;
-    const R* x = static_cast<const R*>(args.x) + first;
-    const R* grad = static_cast<const R*>(args.grad) + first;
-    R* gmaps = static_cast<R*>(args.result1) + offset;
-    R* gweight = static_cast<R*>(args.result2);
+template <class R, int D, bool kDiagonal> struct Backward {
+    using Real = R;
+    using Adjoint = Apply<R, D, kDiagonal>;
+    static constexpr int tile_vectors = Adjoint::tile_vectors;
+    template <class Tile> using State = typename Adjoint::template State<Tile>;
+    Adjoint adjoint;
+    Stalks<R> tables;
+    R* gmaps;
+    R* energy;  // <F_u, A_u> by edge, or null
 
-    advise_huge_pages(gmaps, args.edges * edges.map_stride * int64_t(sizeof(R)));
-    Buffer<Block> table(args.nodes);
-    parallel_ranges(args.nodes, entries * args.channels, args.threads, [&](int64_t begin, int64_t end) {
-        Here<R, D> here(args.channels);
-        for (int64_t node = begin; node < end; ++node) {
-            const R *at = x + node * edges.node_stride, *g = grad + node * edges.node_stride;
-            Block unused;
-            here.template load<narrow>(at, g, args.channels);
-            products<R, D, kDiagonal, narrow>(args.channels, at, g, here, table[node], unused);
-        }
-    });
-
-    const int64_t tasks = (args.edges + kSlots - 1) / kSlots;
-    parallel_for(tasks, args.edges * args.channels, args.threads, [&](int64_t task) {
-        const int64_t begin = task * kSlots, end = begin + kSlots < args.edges ? begin + kSlots : args.edges;
-        Here<R, D> here(args.channels);
-        int64_t row = row_of_slot(ptr, args.nodes, begin);
+    template <bool narrow, bool wanted> GK_NOINLINE void maps_of(int64_t row, int64_t begin, int64_t end) const {
+        constexpr int entries = kDiagonal ? D : D * D;
+        const Edges<R, D, kDiagonal>& edges = adjoint.edges;
+        const auto stalks = [&](int64_t node) {
+            return Stalks<R>{tables.x + node * edges.node_stride, tables.grad + node * edges.node_stride};
+        };
+        const Stalks<R> here = stalks(row);
+        Matrix<R, D, kDiagonal> q, m;
+        products<R, D, kDiagonal, narrow>(edges.channels, here, here, q);
         for (int64_t k = begin; k < end; ++k) {
-            while (ptr[row + 1] <= k) ++row;
-            edges.prefetch_nodes(k, row, x, grad, gmaps);
-            const int64_t edge = edges.perm[k], reverse = edges.pair[k];
+            edges.prefetch(k, tables.x, tables.grad);
+            const int64_t edge = edges.perm[k];
+            R* to = gmaps + edge * edges.map_stride;
             if (!edges.counts(k)) {
-                GK_UNROLL for (int i = 0; i < entries; ++i) gmaps[edge * edges.map_stride + i] = 0;
-                if (gweight != nullptr) gweight[edge] = 0;
+                GK_UNROLL for (int i = 0; i < entries; ++i) to[i] = 0;
+                if constexpr (wanted) energy[edge] = 0;
                 continue;
             }
-            const int64_t node = edges.index[k];
-            if (node < row) continue;  // the slot of the reverse writes both
-            if (here.node != row) {
-                here.template load<narrow>(x + row * edges.node_stride, grad + row * edges.node_stride, args.channels);
-                here.node = row;
-            }
-            const int64_t there = node * edges.node_stride;
-            Block m, turned;
-            products<R, D, kDiagonal, narrow>(args.channels, x + there, grad + there, here, m, turned);
-            const R *own = edges.own(k), *other = edges.other(k);
-            const R w = edges.weight_of(k);
-            const bool wanted = gweight != nullptr;
-            const Block& back = kDiagonal ? m : turned;
-            R energy = gradient<R, D, kDiagonal>(own, table[row], other, m, w, wanted,
-                                                 gmaps + edge * edges.map_stride);
-            energy += gradient<R, D, kDiagonal>(other, table[node], own, back, w, wanted,
-                                                gmaps + reverse * edges.map_stride);
-            if (wanted) {
-                const R before = offset == 0 ? R(0) : gweight[edge];
-                gweight[edge] = gweight[reverse] = before + energy / 4;
-            }
+            products<R, D, kDiagonal, narrow>(edges.channels, stalks(edges.index[k]), here, m);
+            const R inner = gradient<wanted>(edges.own(k), q, edges.other(k), m, edges.weight_of(k), to);
+            if constexpr (wanted) energy[edge] = inner;
+        }
+    }
+    // The first tile's visit brings the rows into the cache, maps are done with it; then L G for each tile.
+    template <int V, bool narrow>
+    GK_INLINE void accumulate(State<Tile<R, V, narrow>>& state, const Tile<R, V, narrow>& tile, int64_t row,
+                              int64_t begin, int64_t end, const Local<R>& local) const {
+        if (tile.first_of_row() && begin < end) {
+            if (energy == nullptr) maps_of<narrow, false>(row, begin, end); else maps_of<narrow, true>(row, begin, end);
+        }
+        adjoint.accumulate(state, tile, row, begin, end, local);
+    }
+    template <class Tile> GK_INLINE void combine(State<Tile>& state, const State<Tile>& other, const Tile& tile) const {
+        adjoint.combine(state, other, tile);
+    }
+    template <class Tile>
+    GK_INLINE void finish(const State<Tile>& state, const Tile& tile, int64_t row, int64_t begin, int64_t end,
+                          const Local<R>& local) const {
+        adjoint.finish(state, tile, row, begin, end, local);
+    }
+};
+
+// Of both ends' energies a quarter to each direction; an edge left out has none.
+template <class R> void weight_gradient(const SheafArgs& args, const R* energy, bool first) {
+    const Index perm{args.perm, args.wide_index != 0}, pair{args.pair, args.wide_index != 0};
+    R* gweight = static_cast<R*>(args.result2);
+    parallel_ranges(args.edges, 4, args.threads, [&](int64_t begin, int64_t end) {
+        for (int64_t k = begin; k < end; ++k) {
+            const int64_t edge = perm[k], reverse = pair[k];
+            const R both = reverse < 0 || reverse == edge ? R(0) : energy[edge] + energy[reverse];
+            gweight[edge] = (first ? R(0) : gweight[edge]) + both / 4;
         }
     });
 }
 
 }  // namespace
 
-void sheaf_map_gradient(const SheafArgs& args) {
+int sheaf_laplacian_backward(const SheafArgs& args) {
     for_stalk(args, [&](auto real, auto stalk, auto diagonal, int64_t offset) {
         using R = decltype(real);
         const Edges<R, stalk(), diagonal()> edges(args, offset);
-        if (args.channels < kLanes<R>)
-            map_gradient<R, stalk(), diagonal(), true>(args, edges, offset);
-        else
-            map_gradient<R, stalk(), diagonal(), false>(args, edges, offset);
+        const int64_t first = offset * args.channels;
+        const Stalks<R> tables{static_cast<const R*>(args.x) + first, static_cast<const R*>(args.grad) + first};
+        R *gx = static_cast<R*>(args.result0) + first, *gmaps = static_cast<R*>(args.result1) + offset;
+        advise_huge_pages(gx, args.nodes * edges.node_stride * int64_t(sizeof(R)));
+        advise_huge_pages(gmaps, args.edges * edges.map_stride * int64_t(sizeof(R)));
+        Buffer<R> energy(args.result2 == nullptr ? 0 : args.edges);
+        run_rows(Backward<R, stalk(), diagonal()>{{edges, tables.grad, gx, false}, tables, gmaps, energy.get()},
+                 row_args(args), static_cast<R*>(nullptr));
+        if (args.result2 != nullptr) weight_gradient<R>(args, energy.get(), offset == 0);
     });
+    return Status::ok;
 }
 
 }  // namespace GK_ISA

@@ -216,11 +216,14 @@ class SheafConv(FusedMessagePassing):
 
     def _flow(self, h: Tensor, graph: Graph, sheaf: Sheaf) -> Tensor:
         h = sheaf_mix(h, self.left_weight, self.right_weight)
+        if sheaf.maps.dim() == 3 and sheaf.maps.size(1) == 1 and not sheaf.orthogonal:
+            sheaf = sheaf._replace(maps=sheaf.maps.flatten(1))  # 1 x 1 matrices are diagonal
         maps, fixed = sheaf.maps, self._fixed_maps(graph, sheaf.maps.dtype)
         apart = fixed is not None and (maps.dim() == 3 or sheaf.weight is not None or self._raw_fixed_rows())
         if fixed is not None and not apart:
             maps = torch.cat([maps, fixed], 1)
-        learned = self._laplacian(h[:, : maps.size(1)], graph, sheaf._replace(maps=maps), self.normalized)
+        rows = h if maps.size(1) == h.size(1) else h[:, : maps.size(1)]  # a slice, even of all, copies in backward
+        learned = self._laplacian(rows, graph, sheaf._replace(maps=maps), self.normalized)
         if fixed is not None and apart:
             normalized = False if self._raw_fixed_rows() else self.normalized
             learned = torch.cat([learned, self._laplacian(h[:, self.stalk_dim :], graph, Sheaf(fixed), normalized)], 1)

@@ -75,6 +75,23 @@ def test_the_published_formula(options: dict) -> None:
     torch.testing.assert_close(conv(x, graph), dense_step(conv, x, graph))
 
 
+@pytest.mark.parametrize("normalized", [True, False, "degree"])
+def test_general_maps_of_one_number_are_diagonal(normalized) -> None:
+    conv = perturbed(SheafConv(6, 6, 1, "general", normalized=normalized))
+    x = torch.randn(N, 6, dtype=torch.float64, requires_grad=True)
+    graph = Graph.from_edge_index(EDGES, N)
+    maps = conv.sheaf(x, graph).maps
+    assert maps.shape == (EDGES.size(1), 1, 1)
+    h = x.view(N, 1, 6)
+    mixed = conv.left_weight * h @ conv.right_weight.T
+    flow = ops.sheaf_laplacian(mixed, graph, maps, normalized=normalized)
+    expected = ((1 + conv.epsilon.tanh()) * h - nn.functional.elu(flow)).flatten(1)
+    out = conv(x, graph)
+    torch.testing.assert_close(out, expected)
+    leaves, grad = [x, *conv.parameters()], torch.randn_like(out)
+    torch.testing.assert_close(torch.autograd.grad(out, leaves, grad), torch.autograd.grad(expected, leaves, grad))
+
+
 @pytest.mark.parametrize("maps", ["diagonal", "bundle", "general"])
 @pytest.mark.parametrize("normalized", [True, False])
 def test_messages_one_by_one_are_the_fused_ones(maps, normalized) -> None:
