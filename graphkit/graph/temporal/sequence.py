@@ -293,6 +293,19 @@ class SnapshotSequence(Sequence[Snapshot]):
         ptr = self._store.ptr
         return self._store.edge_index[:, ptr[max(start, 0)] : ptr[max(stop, 0)]]
 
+    def touched(self) -> Tensor:
+        """bool ``[N]``: the nodes that touch an edge at any of these steps, or are said to be there.
+
+        Example:
+            >>> seq = SnapshotSequence(torch.tensor([[0, 2], [1, 3]]), [0, 1, 2], num_nodes=4)
+            >>> seq[1:].touched().tolist()
+            [False, False, True, True]
+        """
+        store, steps = self._store, self._steps
+        touched = torch.zeros(store.num_nodes, dtype=torch.bool, device=store.edge_index.device)
+        touched[self.edges_between(steps.start + 1 - store.window, steps.stop).reshape(-1)] = True
+        return touched if store.masks is None else touched | store.masks[steps.start : steps.stop].any(0)
+
     @property
     def edge_attrs(self) -> dict[str, Tensor]:
         """All further values of the edges of the whole sequence, by name."""

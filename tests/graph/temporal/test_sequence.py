@@ -149,6 +149,18 @@ def test_there_and_back() -> None:
     torch.testing.assert_close(scale.inverse(scale(values)), values)
 
 
+def test_touched_nodes_are_those_of_the_snapshots() -> None:
+    masks = torch.zeros(6, 4, dtype=torch.bool)
+    masks[3, 2] = True
+    for seq in (events(), events().with_(window=2), events().with_(masks=masks)):
+        for start in range(6):
+            view = seq[start : start + 2]
+            ends = torch.cat([step.graph.edge_index.flatten() for step in view])
+            there = torch.stack([step.mask for step in view]).any(0)
+            there[ends] = True
+            assert view.touched().equal(there)
+
+
 def test_active_nodes_alone() -> None:
     few = events().with_(x=torch.arange(24.0).view(6, 4, 1))[5].active_only()
     assert few.graph.num_nodes == 2

@@ -61,8 +61,6 @@ class TemporalTask(ABC):
     _state: Any = field(default=None, repr=False, compare=False)
 
     horizon: ClassVar[int] = 0
-    own_edges: ClassVar[bool] = False
-    """Whether labels are of the edges of their step alone, so that no other node needs an embedding."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("window", "stream"):
@@ -87,6 +85,10 @@ class TemporalTask(ABC):
     @abstractmethod
     def combine(self, measured: list[Any]) -> dict[str, float]:
         """Named scores, higher is better, the one to choose an epoch by first."""
+
+    def embeds_touched_only(self) -> bool:
+        """Whether labels are of nodes that touch an edge of their step, so that of a window no others are embedded."""
+        return False
 
     # The protocol of a task ---------------------------------------------------------------------------------
 
@@ -182,7 +184,7 @@ class TemporalTask(ABC):
         self, model: nn.Module, snapshots: SnapshotSequence, state: Any, *, last: bool
     ) -> tuple[list[Tensor], Any]:
         # Nodes that a window never touches change nothing at the others; a state that is carried on may be of all.
-        touched = _touched(snapshots) if self.own_edges and self.mode == "window" else None
+        touched = snapshots.touched() if self.mode == "window" and self.embeds_touched_only() else None
         few = snapshots if touched is None else _Among(snapshots, touched)
         device = _device(model)
         there = few if device.type == "cpu" else [snapshot.to(device) for snapshot in few]
@@ -222,16 +224,6 @@ class _Among(Sequence[Snapshot]):
         if isinstance(step, slice):
             return _Among(self.snapshots[step], self.chosen)
         return self.snapshots[step].among(self.chosen)
-
-
-def _touched(snapshots: SnapshotSequence) -> Tensor | None:
-    """The nodes that touch an edge or are there at any of the steps; None: all."""
-    touched = torch.zeros(snapshots.num_nodes, dtype=torch.bool)
-    for snapshot in snapshots:
-        touched[snapshot.graph.edge_index.reshape(-1)] = True
-        if snapshot.mask is not None:
-            touched |= snapshot.mask
-    return None if bool(touched.all()) else touched
 
 
 def detach(state: Any) -> Any:

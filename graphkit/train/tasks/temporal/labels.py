@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +73,8 @@ class TemporalEdgeClassification(_Classification):
 
     Args:
         label: the edge attribute that holds the class.
+        touched_only: with ``mode="window"`` the network sees the nodes that a window touches, renumbered in their
+            order; ``False`` for one that knows nodes by their number.
 
     Example:
         >>> TemporalEdgeClassification(class_weights=(0.8, 0.2), select="class0").label
@@ -80,8 +82,10 @@ class TemporalEdgeClassification(_Classification):
     """
 
     label: str = "label"
+    touched_only: bool = True
 
-    own_edges: ClassVar[bool] = True
+    def embeds_touched_only(self) -> bool:
+        return self.touched_only
 
     def labelled(self, model: nn.Module, z: Tensor, data: SnapshotSequence, step: int) -> tuple[Tensor, Tensor]:
         logits = model.head(z, data.edges(step).to(z.device))  # type: ignore[operator]

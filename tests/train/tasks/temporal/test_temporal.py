@@ -119,8 +119,7 @@ def test_edges_of_a_window_are_classified_among_the_nodes_it_touches(encoder: st
     model = TemporalModel(inner, PairClassifier(5, 6)).eval()
     found, seen = [], []
     for few in (True, False):
-        task = TemporalEdgeClassification(history=2, class_weights=(0.6, 0.4), select="class0")
-        task.own_edges = few
+        task = TemporalEdgeClassification(history=2, class_weights=(0.6, 0.4), select="class0", touched_only=few)
         chunk = next(iter(task.batches(wide, torch.Generator().manual_seed(0))))
         loss, _ = task.loss(model, chunk)
         gradients = torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
