@@ -249,11 +249,12 @@ class SheafConv(FusedMessagePassing):
 
     def _fixed_maps(self, graph: Graph, dtype: torch.dtype) -> Tensor | None:
         """``[E, k]``: the maps of the fixed rows. Which end has the minus sign is of no account."""
+        if not (self.low_pass or self.high_pass):
+            return None
         source, target = graph.edge_index
         one = torch.ones(graph.num_edges, dtype=dtype, device=graph.device)
         low = [torch.where(source < target, one, -one)] if self.low_pass else []
-        both = low + ([one] if self.high_pass else [])
-        return torch.stack(both, 1) if both else None
+        return torch.stack(low + ([one] if self.high_pass else []), 1)
 
     def _raw_fixed_rows(self) -> bool:
         return self.compat is not None and self.normalized == "degree"
