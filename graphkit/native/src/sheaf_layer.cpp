@@ -174,18 +174,23 @@ template <class R, class I, int known> void scale_maps(const SheafArgs& args) {
     advise_huge_pages(out, args.edges * d * int64_t(sizeof(R)));
     const int64_t work = d * (1 + args.edges / (args.nodes > 0 ? args.nodes : 1));
     parallel_ranges(args.nodes, work, args.threads, [&](int64_t begin, int64_t end) {
-        for (int64_t row = begin; row < end; ++row) {
-            R* s = scale + row * d;
-            for (int64_t i = 0; i < d; ++i) s[i] = 1;
-            for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
-                const R* map = maps + perm[k] * d;
-                if (pair[k] < 0 || pair[k] == perm[k]) continue;
-                GK_UNROLL for (int64_t i = 0; i < d; ++i) s[i] += map[i] * map[i];
+        // As in the backward call: with few rows in a stalk their sums stay in registers.
+        constexpr int together = known > 0 ? known : 1;
+        for (int64_t row = begin; row < end; ++row)
+            for (int64_t first = 0; first < d; first += together) {
+                R s[together];
+                GK_UNROLL for (int i = 0; i < together; ++i) s[i] = 1;
+                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                    if (pair[k] < 0 || pair[k] == perm[k]) continue;
+                    const R* map = maps + perm[k] * d + first;
+                    GK_UNROLL for (int i = 0; i < together; ++i) s[i] += map[i] * map[i];
+                }
+                GK_UNROLL for (int i = 0; i < together; ++i) scale[row * d + first + i] = s[i] = 1 / std::sqrt(s[i]);
+                for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k) {
+                    const int64_t at = perm[k] * d + first;
+                    GK_UNROLL for (int i = 0; i < together; ++i) out[at + i] = maps[at + i] * s[i];
+                }
             }
-            for (int64_t i = 0; i < d; ++i) s[i] = 1 / std::sqrt(s[i]);
-            for (int64_t k = ptr[row]; k < ptr[row + 1]; ++k)
-                GK_UNROLL for (int64_t i = 0; i < d; ++i) out[perm[k] * d + i] = maps[perm[k] * d + i] * s[i];
-        }
     });
 }
 
@@ -321,50 +326,70 @@ template <class Body> int for_householder(const SheafArgs& args, const Body& bod
 
 // --- the step: out = c h - elu(y), c a number per stalk row ----------------------------------------------------------
 
+constexpr int64_t kNodes = 32;  // whose stalks stay in the cache
+
+// c for each number of a stalk, which is walked over without regard to where its rows end.
+template <class R> void spread(const R* c, const SheafArgs& args, R* factor) {
+    for (int64_t at = 0; at < args.stalk * args.channels; ++at) factor[at] = c[at / args.channels];
+}
+
+// body(node, tile, vector) for the vectors of these nodes' stalks.
+template <class R, class Body> GK_INLINE void for_stalks(int64_t begin, int64_t end, int64_t width, const Body& body) {
+    for (int64_t first = begin; first < end; first += kNodes) {
+        const int64_t last = first + kNodes < end ? first + kNodes : end;
+        for_each_tile<R>(width, [&](const auto& tile) {
+            for (int64_t node = first; node < last; ++node)
+                GK_UNROLL for (int v = 0; v < std::decay_t<decltype(tile)>::vectors; ++v) body(node, tile, v);
+        });
+    }
+}
+
 template <class R> void update(const SheafArgs& args) {
-    const R *h = static_cast<const R*>(args.x), *y = static_cast<const R*>(args.grad), *c = static_cast<const R*>(args.maps);
+    const R *h = static_cast<const R*>(args.x), *y = static_cast<const R*>(args.grad);
     R* out = static_cast<R*>(args.result0);
-    const int64_t rows = args.nodes * args.stalk, channels = args.channels;
-    advise_huge_pages(out, rows * channels * int64_t(sizeof(R)));
-    parallel_ranges(rows, channels, args.threads, [&](int64_t begin, int64_t end) {
-        for_each_tile<R, 1>(channels, [&](const auto& tile) {
-            for (int64_t row = begin; row < end; ++row) {
-                const int64_t at = row * channels;
-                const Vec<R> flow = activate<R>(Act::elu, tile.load(y + at, 0));
-                tile.store(out + at, 0, c[row % args.stalk] * tile.load(h + at, 0) - flow);
-            }
+    const int64_t width = args.stalk * args.channels;
+    const Buffer<R> factor(width);
+    spread(static_cast<const R*>(args.maps), args, factor.get());
+    advise_huge_pages(out, args.nodes * width * int64_t(sizeof(R)));
+    parallel_ranges(args.nodes, width, args.threads, [&](int64_t begin, int64_t end) {
+        for_stalks<R>(begin, end, width, [&](int64_t node, const auto& tile, int v) GK_INLINE_LAMBDA {
+            const int64_t at = node * width;
+            const Vec<R> flow = activate<R>(Act::elu, tile.load(y + at, v));
+            tile.store(out + at, v, tile.load(factor.get(), v) * tile.load(h + at, v) - flow);
         });
     });
 }
 
 template <class R> void update_backward(const SheafArgs& args) {
-    const R *g = static_cast<const R*>(args.grad), *h = static_cast<const R*>(args.x), *c = static_cast<const R*>(args.maps),
-            *y = static_cast<const R*>(args.weight);
+    const R *g = static_cast<const R*>(args.grad), *h = static_cast<const R*>(args.x), *y = static_cast<const R*>(args.weight);
     R *gh = static_cast<R*>(args.result0), *gy = static_cast<R*>(args.result1), *gc = static_cast<R*>(args.result2);
-    const int64_t d = args.stalk, channels = args.channels, bytes = args.nodes * d * channels * int64_t(sizeof(R));
+    const int64_t width = args.stalk * args.channels, bytes = args.nodes * width * int64_t(sizeof(R));
+    const Buffer<R> factor(width);
+    spread(static_cast<const R*>(args.maps), args, factor.get());
     advise_huge_pages(gh, bytes);
     advise_huge_pages(gy, bytes);
-    const int64_t step = task_length(args.nodes, d * channels, 512), tasks = (args.nodes + step - 1) / step;
-    Buffer<Vec<R>> partial(tasks * d);  // the sums of a task, so that threads change no bit
-    parallel_for(tasks, args.nodes * d * channels, args.threads, [&](int64_t task) {
+    const int64_t step = task_length(args.nodes, width, 512), tasks = (args.nodes + step - 1) / step;
+    const int64_t stride = vector_count<R>(width) * kLanes<R>;
+    Buffer<R> partial(tasks * stride);  // the sums of a task, so that threads change no bit
+    partial.clear();
+    parallel_for(tasks, args.nodes * width, args.threads, [&](int64_t task) {
         const int64_t begin = task * step, end = begin + step < args.nodes ? begin + step : args.nodes;
-        Vec<R>* sums = partial.get() + task * d;
-        for (int64_t i = 0; i < d; ++i) sums[i] = Vec<R>{};
-        for (int64_t node = begin; node < end; ++node)
-            for (int64_t i = 0; i < d; ++i) {
-                const int64_t at = (node * d + i) * channels;
-                for_each_tile<R, 1>(channels, [&](const auto& tile) {
-                    const Vec<R> grad = tile.load(g + at, 0), flow = tile.load(y + at, 0);
-                    const Vec<R> pull = flow > Vec<R>{} ? splat(R(1)) : exp<R>(flow);
-                    sums[i] += tile.fresh(0, grad) * tile.load(h + at, 0);
-                    tile.store(gh + at, 0, c[i] * grad);
-                    tile.store(gy + at, 0, -(pull * grad));
-                });
-            }
+        R* sums = partial.get() + task * stride;
+        for_stalks<R>(begin, end, width, [&](int64_t node, const auto& tile, int v) GK_INLINE_LAMBDA {
+            const int64_t at = node * width;
+            const Vec<R> grad = tile.load(g + at, v), flow = tile.load(y + at, v);
+            const Vec<R> pull = flow > Vec<R>{} ? splat(R(1)) : exp<R>(flow);
+            R* sum = sums + tile.lane(v);
+            store(sum, load(sum) + grad * tile.load(h + at, v));
+            tile.store(gh + at, v, tile.load(factor.get(), v) * grad);
+            tile.store(gy + at, v, -(pull * grad));
+        });
     });
-    for (int64_t i = 0; i < d; ++i) {
+    for (int64_t i = 0; i < args.stalk; ++i) {
         double total = 0;
-        for (int64_t task = 0; task < tasks; ++task) total += sum_lanes<R>(partial[task * d + i]);
+        for (int64_t task = 0; task < tasks; ++task)
+            for (int64_t c = 0; c < args.channels; ++c)
+                total += partial[task * stride + lane_of_channel<R>(i * args.channels + c, width)];
         gc[i] = static_cast<R>(total);
     }
 }

@@ -45,18 +45,47 @@ template <class R> void transpose(const R* from, int64_t m, R* to) {
         for (int64_t j = 0; j < m; ++j) to[j * m + i] = from[i * m + j];
 }
 
+template <int n> using Size = std::integral_constant<int, n>;
+
+// body(size): the number of rows of a stalk, known to the compiler where a sheaf of few dimensions has it, else 0.
+template <class Body> void for_rows(int64_t d, const Body& body) {
+    switch (d) {
+        case 1: return body(Size<1>{});
+        case 2: return body(Size<2>{});
+        case 3: return body(Size<3>{});
+        case 4: return body(Size<4>{});
+        case 5: return body(Size<5>{});
+        default: return body(Size<0>{});
+    }
+}
+
 // to = small x, of every node: `small` d x d by rows.
-template <class R> void times_left(const Mixing<R>& m, const R* small, const R* x, int64_t nodes, R* to) {
+template <int known, class R>
+void times_left(const Mixing<R>& m, const R* small, const R* x, int64_t nodes, R* to) {
     for_each_tile<R, 1>(m.channels, [&](const auto& tile) {
         for (int64_t node = 0; node < nodes; ++node) {
             const R* from = x + node * m.width;
-            for (int64_t i = 0; i < m.d; ++i) {
-                Vec<R> sum = small[i * m.d] * tile.load(from, 0);
-                for (int64_t j = 1; j < m.d; ++j) sum += small[i * m.d + j] * tile.load(from + j * m.channels, 0);
-                tile.store(to + node * m.width + i * m.channels, 0, sum);
+            R* row = to + node * m.width;
+            if constexpr (known > 0) {
+                Vec<R> value[known];
+                GK_UNROLL for (int j = 0; j < known; ++j) value[j] = tile.load(from + j * m.channels, 0);
+                GK_UNROLL for (int i = 0; i < known; ++i) {
+                    Vec<R> sum = small[i * known] * value[0];
+                    GK_UNROLL for (int j = 1; j < known; ++j) sum += small[i * known + j] * value[j];
+                    tile.store(row + i * m.channels, 0, sum);
+                }
+            } else {
+                for (int64_t i = 0; i < m.d; ++i) {
+                    Vec<R> sum = small[i * m.d] * tile.load(from, 0);
+                    for (int64_t j = 1; j < m.d; ++j) sum += small[i * m.d + j] * tile.load(from + j * m.channels, 0);
+                    tile.store(row + i * m.channels, 0, sum);
+                }
             }
         }
     });
+}
+template <class R> void times_left(const Mixing<R>& m, const R* small, const R* x, int64_t nodes, R* to) {
+    for_rows(m.d, [&](auto known) { times_left<known()>(m, small, x, nodes, to); });
 }
 
 template <class R, int count, class Tile>
@@ -106,20 +135,42 @@ template <class R> void add_products(const R* a, const R* b, int64_t rows, int64
         int64_t i = 0;
         for (; i + count <= channels; i += count)
             some_products<R, count>(a + i, b, rows, channels, tile, stride, sums + i * stride);
+        // One by one, sums wait for each other.
+        if constexpr (count > 4)
+            for (; i + 4 <= channels; i += 4)
+                some_products<R, 4>(a + i, b, rows, channels, tile, stride, sums + i * stride);
         for (; i < channels; ++i) some_products<R, 1>(a + i, b, rows, channels, tile, stride, sums + i * stride);
     });
 }
 
 // sums[i, j] += <u_i, x_j> of every node, in vectors.
-template <class R> void add_left_products(const Mixing<R>& m, const R* u, const R* x, int64_t nodes, Vec<R>* sums) {
+template <int known, class R>
+void add_left_products(const Mixing<R>& m, const R* u, const R* x, int64_t nodes, Vec<R>* sums) {
     for_each_tile<R, 1>(m.channels, [&](const auto& tile) {
-        for (int64_t node = 0; node < nodes; ++node)
-            for (int64_t i = 0; i < m.d; ++i) {
-                const Vec<R> first = tile.fresh(0, tile.load(u + node * m.width + i * m.channels, 0));
-                for (int64_t j = 0; j < m.d; ++j)
-                    sums[i * m.d + j] += first * tile.load(x + node * m.width + j * m.channels, 0);
+        if constexpr (known > 0) {
+            Vec<R> sum[known * known];
+            GK_UNROLL for (int e = 0; e < known * known; ++e) sum[e] = sums[e];
+            for (int64_t node = 0; node < nodes; ++node) {
+                Vec<R> value[known];
+                GK_UNROLL for (int j = 0; j < known; ++j) value[j] = tile.load(x + node * m.width + j * m.channels, 0);
+                GK_UNROLL for (int i = 0; i < known; ++i) {
+                    const Vec<R> first = tile.fresh(0, tile.load(u + node * m.width + i * m.channels, 0));
+                    GK_UNROLL for (int j = 0; j < known; ++j) sum[i * known + j] += first * value[j];
+                }
             }
+            GK_UNROLL for (int e = 0; e < known * known; ++e) sums[e] = sum[e];
+        } else {
+            for (int64_t node = 0; node < nodes; ++node)
+                for (int64_t i = 0; i < m.d; ++i) {
+                    const Vec<R> first = tile.fresh(0, tile.load(u + node * m.width + i * m.channels, 0));
+                    for (int64_t j = 0; j < m.d; ++j)
+                        sums[i * m.d + j] += first * tile.load(x + node * m.width + j * m.channels, 0);
+                }
+        }
     });
+}
+template <class R> void add_left_products(const Mixing<R>& m, const R* u, const R* x, int64_t nodes, Vec<R>* sums) {
+    for_rows(m.d, [&](auto known) { add_left_products<known()>(m, u, x, nodes, sums); });
 }
 
 template <class R> void mix(const SheafArgs& args) {
