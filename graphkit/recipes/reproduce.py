@@ -151,24 +151,24 @@ def comparison(dataset: str, outcome: Outcome) -> list[str]:
 
 
 def overview(outcomes: Mapping[str, tuple[Outcome, ...]], absent: Mapping[str, str]) -> list[str]:
-    """One line per data set and method, and one for each data set that was not run.
+    """One line per data set, method and score, and one for each data set that was not run.
 
     Example:
         >>> from graphkit.recipes.ogb.table import Published
         >>> outcome = Outcome("Net", "acc", (0.60, 0.61), (0.61, 0.6), (5, 5), Published("acc", 0.72, 0.002))
         >>> print("\\n".join(overview({"mine": (outcome,)}, {"yours": "1 of 2 raw files are missing."})).strip())
-        data set    method    published         measured
-        mine        Net       0.7200 ± 0.0020   0.6050 ± 0.0071   NOT REACHED
+        data set    method    score    published         measured
+        mine        Net       acc      0.7200 ± 0.0020   0.6050 ± 0.0071   NOT REACHED
         not run: yours: 1 of 2 raw files are missing.
     """
     verdicts = {True: "reached", False: "NOT REACHED", None: ""}
-    rows = [("data set", "method", "published", "measured", "")]
+    rows = [("data set", "method", "score", "published", "measured", "")]
     rows += [
-        (name, outcome.method, _published(outcome), _text(*mean_std(outcome.test)), verdicts[outcome.reached])
+        (name, each.method, each.metric, _published(each), _text(*mean_std(each.test)), verdicts[each.reached])
         for name, several in outcomes.items()
-        for outcome in several
+        for each in several
     ]
-    return ["", *_columns(rows, 2), *(f"not run: {name}: {shorten(reason, 160)}" for name, reason in absent.items())]
+    return ["", *_columns(rows, 3), *(f"not run: {name}: {shorten(reason, 160)}" for name, reason in absent.items())]
 
 
 def _columns(rows: Sequence[tuple[str, ...]], names: int) -> list[str]:

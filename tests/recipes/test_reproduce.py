@@ -76,11 +76,11 @@ def test_all_sets_that_are_there_share_the_budget(monkeypatch):
     assert set(outcomes) == {"one", "two"}
     table = [" ".join(line.split()) for line in said[-6:]]
     assert table == [
-        "data set method published measured",
-        "one Net 0.7858 ± 0.0117 0.7100 ± 0.0141 NOT REACHED",
-        "one Baseline none 0.7100 ± 0.0141",
-        "two Net 0.7858 ± 0.0117 0.7100 ± 0.0141 NOT REACHED",
-        "two Baseline none 0.7100 ± 0.0141",
+        "data set method score published measured",
+        "one Net rocauc 0.7858 ± 0.0117 0.7100 ± 0.0141 NOT REACHED",
+        "one Baseline rocauc none 0.7100 ± 0.0141",
+        "two Net rocauc 0.7858 ± 0.0117 0.7100 ± 0.0141 NOT REACHED",
+        "two Baseline rocauc none 0.7100 ± 0.0141",
         "not run: absent: its raw files are missing",
     ]
 
