@@ -202,8 +202,7 @@ def sheaf_table(
         "4 layers, d = 3, 20 channels, input 64, 5 classes, Adam, normalised, left and right weights; bundle: "
         "Householder's maps and edge weights. The published form: `benchmarks/sheaf_peers.py`. Medians of four times "
         f"as many rounds, fewer after {STEP_SECONDS:.0f} seconds. Memory is that of a process of its own, in which "
-        "freed memory "
-        "is given back.",
+        "freed memory is given back.",
         "",
         "| nodes | directed edges | maps | contender | ms | x ours | peak MB | x ours | saved MB |",
         "|" + "---|" * 9,
