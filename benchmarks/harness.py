@@ -36,19 +36,21 @@ def interleave(
 ) -> dict[str, Measurement]:
     """Time each contender once per round, in turn, so that a busy machine disturbs all of them alike.
 
-    What is timed is the steady state of a training loop: a contender runs once before each timing. One that takes
-    half a second or more does so in the first round only, because it frees and allocates its memory many times
-    within one run and is no faster the second time. (On a virtual machine that gives freed memory back to its host,
-    a fast contender's first run would otherwise measure the host: 417 ms against 115 ms.)
+    What is timed is the steady state of a training loop: a contender runs once before all rounds, and once more
+    before each timing. One that takes half a second or more is spared the latter, because it frees and allocates its
+    memory many times within one run and is no faster the second time. (On a virtual machine that gives freed memory
+    back to its host, a fast contender's first run would otherwise measure the host: 417 ms against 115 ms.)
 
     After ``budget`` seconds no further round begins.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    last = dict.fromkeys(contenders, 0.0)
+    last: dict[str, float] = {}
     gc.collect()
     began = time.perf_counter()
-    for run in contenders.values():
+    for name, run in contenders.items():
+        start = time.perf_counter()
         run()
+        last[name] = time.perf_counter() - start
     for number in range(rounds):
         if number > 0 and time.perf_counter() - began > budget:
             break

@@ -1,6 +1,7 @@
 """What sheaf operators and sheaf networks are measured against, each in the best torch form we know of.
 
 * :func:`gather_bmm`: gather both ends, multiply by the maps, scatter; autograd does the rest.
+* :func:`gather_transported`: the same with the transports made first, so that only one end's rows are gathered.
 * :class:`CachedCSR`: the Laplacian as values of a scalar CSR matrix whose pattern is made once; MKL's product forward
   and backward (the matrix is symmetric), ``sampled_addmm`` for the gradient of the values.
 * :class:`Published`: a training step of the published network, computed as its authors' code does: learners on
@@ -31,6 +32,21 @@ def gather_bmm(graph: Graph, x: Tensor, maps: Tensor, weight: Tensor | None) -> 
     y = y if weight is None else weight[:, None, None] * y
     y = maps[:, :, None] * y if diagonal else torch.bmm(maps.transpose(1, 2), y)
     return torch.zeros_like(x).index_add(0, row, y)
+
+
+def gather_transported(graph: Graph, x: Tensor, maps: Tensor, weight: Tensor | None) -> Tensor:
+    """``out_u = D_u x_u - sum of w F_u^T F_v x_v``: one gather of rows; before it, E x d x d products of maps."""
+    (row, col), nodes = graph.edge_index, x.size(0)
+    other = _Permute.apply(maps, graph.reverse, graph.reverse)
+    if maps.dim() == 2:
+        own = maps if weight is None else weight[:, None] * maps
+        degree = maps.new_zeros(nodes, maps.size(1)).index_add(0, row, own * maps)
+        kept, moved = degree[:, :, None] * x, (own * other)[:, :, None] * x.index_select(0, col)
+    else:
+        own = (maps if weight is None else weight[:, None, None] * maps).transpose(1, 2)
+        degree = maps.new_zeros(nodes, *maps.shape[1:]).index_add(0, row, torch.bmm(own, maps))
+        kept, moved = torch.bmm(degree, x), torch.bmm(torch.bmm(own, other), x.index_select(0, col))
+    return kept - torch.zeros_like(x).index_add(0, row, moved)
 
 
 class _Permute(torch.autograd.Function):

@@ -9,9 +9,9 @@ namespace GK_ISA {
 
 constexpr int kMaxStalk = 5;
 constexpr int64_t kMapPrefetch = 6;
-// Stalks in a table that the last cache holds are fetched into the first, a few edges ahead; those of larger tables into
-// the second, which waits for more of them at a time, and further ahead.
-constexpr int64_t kNear = 6, kFar = 32, kNearTable = 14 << 20;
+// Stalks in a table that the second cache holds are fetched into the first, a few edges ahead; those of larger tables
+// into the second, which waits for more of them at a time, and further ahead.
+constexpr int64_t kNear = 6, kFar = 32, kNearTable = 2 << 20;
 #if defined(__AVX512F__)
 constexpr int kSheafRegisters = 20;  // vectors of a tile's sums; the others hold what is added
 #else
