@@ -81,7 +81,7 @@ def _operator_times(
 
 
 def _same(runs: dict[str, Callable[..., Tensor]], leaves: list, what: str) -> None:
-    """The same results and gradients to x, or there is nothing to compare (of orthogonal maps CSR's degree is fixed)."""
+    """The same results and gradients to x, or there is nothing to compare (to orthogonal maps CSR's differ)."""
     found = {name: (run(*leaves[:2]), _call(run, leaves)()[0]) for name, run in runs.items()}
     for name, theirs in found.items():
         if not all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(found["graphkit"], theirs, strict=True)):
