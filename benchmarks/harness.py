@@ -39,7 +39,8 @@ def interleave(
     What is timed is the steady state of a training loop: a contender runs once before all rounds, and once more
     before each timing. One that takes half a second or more is spared the latter, because it frees and allocates its
     memory many times within one run and is no faster the second time. (On a virtual machine that gives freed memory
-    back to its host, a fast contender's first run would otherwise measure the host: 417 ms against 115 ms.)
+    back to its host, a fast contender's first run would otherwise measure the host: 417 ms against 115 ms.) Of a
+    contender that allocates little and takes about half a second, either may be measured.
 
     After ``budget`` seconds no further round begins.
     """
