@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+WARM = 2.0  # seconds of a run up to which another goes before each timing
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -37,10 +39,10 @@ def interleave(
     """Time each contender once per round, in turn, so that a busy machine disturbs all of them alike.
 
     What is timed is the steady state of a training loop: a contender runs once before all rounds, and once more
-    before each timing. One that takes half a second or more is spared the latter, because it frees and allocates its
+    before each timing. One that takes WARM seconds or more is spared the latter, because it frees and allocates its
     memory many times within one run and is no faster the second time. (On a virtual machine that gives freed memory
-    back to its host, a fast contender's first run would otherwise measure the host: 417 ms against 115 ms.) Of a
-    contender that allocates little and takes about half a second, either may be measured.
+    back to its host, a fast contender's first run would otherwise measure the host: 417 ms against 115 ms, or 600
+    against 350.)
 
     After ``budget`` seconds no further round begins.
     """
@@ -56,7 +58,7 @@ def interleave(
         if number > 0 and time.perf_counter() - began > budget:
             break
         for name, run in contenders.items():
-            if last[name] < 0.5:
+            if last[name] < WARM:
                 run()
             start = time.perf_counter()
             for _ in range(inner):

@@ -52,7 +52,7 @@ def test_is_the_coboundary_times_its_transpose(backend: str, kind: str, weighted
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_equals_reference(backend: str, kind: str, d: int, dtype: torch.dtype) -> None:
     graph = undirected(40, 120)
-    for features in ((1,), (5,), (20,), (70,)):
+    for features in ((1,), (5,), (17,), (20,), (70,)):  # 17 and 20: whole vectors and a tail
         for weighted in (False, True):
             with ops.backend("reference"):
                 expected = run_all(graph, kind, d, features, dtype, weighted)
@@ -60,6 +60,19 @@ def test_equals_reference(backend: str, kind: str, d: int, dtype: torch.dtype) -
                 got = run_all(graph, kind, d, features, dtype, weighted)
             assert all(a.dtype == dtype for a in got)
             assert_near(got, expected, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "general"])
+@pytest.mark.parametrize(
+    ("num_nodes", "num_edges"),
+    [(9_000, 6_000), (28_000, 90_000)],  # stalks beyond the second cache; then stalks and maps beyond known pages
+)
+def test_equals_reference_on_large_tables(kind: str, num_nodes: int, num_edges: int) -> None:
+    graph = undirected(num_nodes, num_edges)
+    d = 6 if kind == "diagonal" else 3
+    with ops.backend("reference"):
+        expected = run_all(graph, kind, d, (10,), torch.float64, True)
+    assert_near(run_all(graph, kind, d, (10,), torch.float64, True), expected, 1e-9)
 
 
 @fast_backends

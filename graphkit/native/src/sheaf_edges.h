@@ -3,6 +3,7 @@
 
 #include "schedule.h"
 #include "sheaf.h"
+#include "small.h"
 
 namespace graphkit {
 namespace GK_ISA {
@@ -10,8 +11,12 @@ namespace GK_ISA {
 constexpr int kMaxStalk = 5;
 constexpr int64_t kMapPrefetch = 6;
 // Stalks in a table that the second cache holds are fetched into the first, a few edges ahead; those of larger tables
-// into the second, which waits for more of them at a time, and further ahead.
-constexpr int64_t kNear = 6, kFar = 32, kNearTable = 2 << 20;
+// into the second, which waits for more of them at a time, and further ahead.  Where tables and maps are more than the
+// processor knows page addresses of, a fetch waits for its address, and holds up what comes behind it: then those of
+// kBatch edges go one after the other, so that it is the next fetch that comes behind, and not the arithmetic (at
+// 20 channels, 50,000 nodes, a million edges and d = 5 the forward takes 26 % less, the backward 15 %).
+enum class Fetch { near, far, batched };
+constexpr int64_t kNear = 6, kFar = 32, kBatch = 32, kNearTable = 2 << 20, kKnownPages = 16 << 20;
 #if defined(__AVX512F__)
 constexpr int kSheafRegisters = 20;  // vectors of a tile's sums; the others hold what is added
 #else
@@ -23,7 +28,7 @@ template <class R, int D, bool kDiagonal> struct Edges {
     const R* maps;
     const R* weight;
     int64_t count, channels, node_stride, map_stride;
-    bool far;
+    Fetch fetch;
 
     // `offset`: first stalk row of this piece (diagonal maps).
     Edges(const SheafArgs& args, int64_t offset)
@@ -36,7 +41,11 @@ template <class R, int D, bool kDiagonal> struct Edges {
           channels(args.channels),
           node_stride(args.stalk * args.channels),
           map_stride(kDiagonal ? args.stalk : D * D),
-          far(args.nodes * node_stride * int64_t(sizeof(R)) > kNearTable) {}
+          fetch(how(args.nodes * node_stride * int64_t(sizeof(R)), args.edges * map_stride * int64_t(sizeof(R)))) {}
+
+    static Fetch how(int64_t table, int64_t maps) {
+        return table <= kNearTable ? Fetch::near : table + maps <= kKnownPages ? Fetch::far : Fetch::batched;
+    }
 
     // Whether slot k is an edge: it has a reverse and is no self loop, whose coboundary is zero.
     GK_INLINE bool counts(int64_t k) const {
@@ -63,20 +72,60 @@ template <class R, int D, bool kDiagonal> struct Edges {
         if (weight != nullptr) __builtin_prefetch(weight + reverse, 0, hint);
     }
 
-    // The maps of an edge to come, and its other node's stalk in one table or two (or null).
-    GK_INLINE void prefetch(int64_t k, const R* x, const R* grad) const {
-        const int64_t next = k + (far ? kFar : kNear);
-        if (next >= count) return;
-        const int64_t at = index[next] * node_stride;
-        if (far) {
-            prefetch_numbers<2>(x + at, D * channels);
-            if (grad != nullptr) prefetch_numbers<2>(grad + at, D * channels);
-            prefetch_maps<2>(next);
-        } else {
-            prefetch_numbers<3>(x + at, D * channels);
-            if (grad != nullptr) prefetch_numbers<3>(grad + at, D * channels);
-            prefetch_maps<3>(next);
+    // Of edge k, where there is one: both maps, and its other node's stalk in one table or two (or null).
+    template <int hint> GK_INLINE void prefetch_edge(int64_t k, const R* first, const R* second) const {
+        if (k >= count) return;
+        const int64_t at = index[k] * node_stride;
+        prefetch_numbers<hint>(first + at, D * channels);
+        if (second != nullptr) prefetch_numbers<hint>(second + at, D * channels);
+        prefetch_maps<hint>(k);
+    }
+    GK_NOINLINE void prefetch_batch(int64_t begin, const R* first, const R* second) const {
+        asm volatile("");  // a function that does nothing but fetch is one that does nothing, to the compiler
+        for (int64_t k = begin; k < begin + kBatch; ++k) prefetch_edge<2>(k, first, second);
+    }
+    // At edge k, what edges to come read.
+    GK_INLINE void prefetch(int64_t k, const R* first, const R* second) const {
+        switch (fetch) {
+            case Fetch::near: return prefetch_edge<3>(k + kNear, first, second);
+            case Fetch::far: return prefetch_edge<2>(k + kFar, first, second);
+            case Fetch::batched:
+                if (k % kBatch == 0) prefetch_batch(k + kBatch, first, second);
         }
+    }
+};
+
+// What a row's whole vectors leave, where that is at most four channels, as a vector of four: it ends where the row
+// does and may overlap what comes before, like a tile's last vector, but costs half as much or less.
+template <class R> struct Tail {
+    static constexpr bool exists = kLanes<R> > 4;
+    using Value = typename SmallOf<R, 4>::type;
+    using Numbers = typename SmallOf<R, 4>::order;
+    using Number = std::conditional_t<sizeof(R) == 4, int32_t, int64_t>;
+    int64_t channels;
+
+    int64_t left() const { return channels % kLanes<R>; }
+    bool pays() const { return channels > kLanes<R> && left() > 0 && left() <= 4; }
+    GK_INLINE Value load(const R* row, int) const {
+        Value value;
+        std::memcpy(&value, row + channels - 4, sizeof(value));
+        return value;
+    }
+    // value, with zeros in the lanes that the vector before has covered already.
+    GK_INLINE Value fresh(int, const Value& value) const {
+        return Numbers{0, 1, 2, 3} < Numbers{} + static_cast<Number>(4 - left()) ? Value{} : value;
+    }
+    // With zeros behind it.
+    static GK_INLINE Vec<R> widen(const Value& value) {
+#if defined(__AVX512F__)
+        if constexpr (sizeof(R) == 4) return bit_cast<Vec<R>>(_mm512_zextps128_ps512(bit_cast<__m128>(value)));
+        else return bit_cast<Vec<R>>(_mm512_zextpd256_pd512(bit_cast<__m256d>(value)));
+#elif defined(__AVX2__)
+        if constexpr (sizeof(R) == 4) return bit_cast<Vec<R>>(_mm256_zextps128_ps256(bit_cast<__m128>(value)));
+#endif
+        Vec<R> wide = {};
+        std::memcpy(&wide, &value, exists ? sizeof(value) : 0);
+        return wide;
     }
 };
 

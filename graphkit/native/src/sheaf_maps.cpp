@@ -83,10 +83,10 @@ template <class R> struct Stalks {
 
 // sum[i][j] += x_i G'_j + G_i x'_j for `columns` columns from `first` on (diagonal: sum[0][j], i = j); x' and G' are
 // `here`.
-template <class R, int D, bool kDiagonal, int first, int columns, class Tile>
+template <class R, int D, bool kDiagonal, int first, int columns, class Tile, class V>
 GK_INLINE void add_products(const Tile& tile, int64_t channels, const Stalks<R>& there, const Stalks<R>& here,
-                            Vec<R> (&sum)[kDiagonal ? 1 : D][4]) {
-    Vec<R> x[columns], grad[columns];
+                            V (&sum)[kDiagonal ? 1 : D][4]) {
+    V x[columns], grad[columns];
     GK_UNROLL for (int j = 0; j < columns; ++j) {
         x[j] = tile.fresh(0, tile.load(here.x + (first + j) * channels, 0));
         grad[j] = tile.fresh(0, tile.load(here.grad + (first + j) * channels, 0));
@@ -98,7 +98,7 @@ GK_INLINE void add_products(const Tile& tile, int64_t channels, const Stalks<R>&
         }
     } else {
         GK_UNROLL for (int i = 0; i < D; ++i) {
-            const Vec<R> left = tile.load(there.x + i * channels, 0), right = tile.load(there.grad + i * channels, 0);
+            const V left = tile.load(there.x + i * channels, 0), right = tile.load(there.grad + i * channels, 0);
             GK_UNROLL for (int j = 0; j < columns; ++j) {
                 sum[i][j] += left * grad[j];
                 sum[i][j] += right * x[j];
@@ -107,19 +107,44 @@ GK_INLINE void add_products(const Tile& tile, int64_t channels, const Stalks<R>&
     }
 }
 
+// How a row of channels goes into vectors: less than one; the last one overlapping; or whole ones and a tail.
+enum class Split { narrow, vectors, tail };
+
+template <Split split> using SplitOf = std::integral_constant<Split, split>;
+template <class R, class Body> GK_INLINE void with_split(int64_t channels, const Body& body) {
+    if (channels < kLanes<R>) return body(SplitOf<Split::narrow>{});
+    if constexpr (Tail<R>::exists)
+        if (Tail<R>{channels}.pays()) return body(SplitOf<Split::tail>{});
+    body(SplitOf<Split::vectors>{});
+}
+
+// The same over all channels; the tail's sums are the first lanes of what the vectors add to.
+template <class R, int D, bool kDiagonal, Split split, int first, int columns>
+GK_INLINE void add_all_products(int64_t channels, const Stalks<R>& there, const Stalks<R>& here,
+                                Vec<R> (&sum)[kDiagonal ? 1 : D][4]) {
+    if constexpr (split == Split::tail) {
+        typename Tail<R>::Value part[kDiagonal ? 1 : D][4] = {};
+        add_products<R, D, kDiagonal, first, columns>(Tail<R>{channels}, channels, there, here, part);
+        GK_UNROLL for (int i = 0; i < (kDiagonal ? 1 : D); ++i)
+            GK_UNROLL for (int j = 0; j < columns; ++j) sum[i][j] = Tail<R>::widen(part[i][j]);
+    }
+    const int64_t count = split == Split::tail ? channels / kLanes<R> : vector_count<R>(channels);
+    for (int64_t v = 0; v < count; ++v) {
+        const auto tile = vector_tile<R, split == Split::narrow>(v, channels);
+        add_products<R, D, kDiagonal, first, columns>(tile, channels, there, here, sum);
+    }
+}
+
 // P_ij = sum over the channels of x_i G'_j + G_i x'_j; four columns at a time, whose sums stay in registers.
-template <class R, int D, bool kDiagonal, bool narrow>
+template <class R, int D, bool kDiagonal, Split split>
 GK_INLINE void products(int64_t channels, const Stalks<R>& there, const Stalks<R>& here, Matrix<R, D, kDiagonal>& p) {
     constexpr int rows = kDiagonal ? 1 : D, columns = D < 4 ? D : 4;
-    const int64_t count = vector_count<R>(channels);
     Vec<R> sum[rows][4] = {};
-    for (int64_t v = 0; v < count; ++v)
-        add_products<R, D, kDiagonal, 0, columns>(vector_tile<R, narrow>(v, channels), channels, there, here, sum);
+    add_all_products<R, D, kDiagonal, split, 0, columns>(channels, there, here, sum);
     GK_UNROLL for (int i = 0; i < rows; ++i) sum_four<R>(sum[i][0], sum[i][1], sum[i][2], sum[i][3], p.row[i]);
     if constexpr (D == 5) {
         Vec<R> last[rows][4] = {};
-        for (int64_t v = 0; v < count; ++v)
-            add_products<R, D, kDiagonal, 4, 1>(vector_tile<R, narrow>(v, channels), channels, there, here, last);
+        add_all_products<R, D, kDiagonal, split, 4, 1>(channels, there, here, last);
         const Vec<R> none = {};
         SmallRow<R, D> column, end;
         sum_four<R>(last[rows - 1][0], none, none, none, end);
@@ -184,15 +209,16 @@ template <class R, int D, bool kDiagonal> struct Backward {
     R* gmaps;
     R* energy;  // <F_u, A_u> by edge, or null
 
-    template <bool narrow, bool wanted> GK_NOINLINE void maps_of(int64_t row, int64_t begin, int64_t end) const {
+    GK_INLINE Stalks<R> stalks(int64_t node) const {
+        const int64_t at = node * adjoint.edges.node_stride;
+        return {tables.x + at, tables.grad + at};
+    }
+    template <Split split, bool wanted> GK_NOINLINE void maps_of(int64_t row, int64_t begin, int64_t end) const {
         constexpr int entries = kDiagonal ? D : D * D;
         const Edges<R, D, kDiagonal>& edges = adjoint.edges;
-        const auto stalks = [&](int64_t node) {
-            return Stalks<R>{tables.x + node * edges.node_stride, tables.grad + node * edges.node_stride};
-        };
         const Stalks<R> here = stalks(row);
         Matrix<R, D, kDiagonal> q, m;
-        products<R, D, kDiagonal, narrow>(edges.channels, here, here, q);
+        products<R, D, kDiagonal, split>(edges.channels, here, here, q);
         for (int64_t k = begin; k < end; ++k) {
             edges.prefetch(k, tables.x, tables.grad);
             const int64_t edge = edges.perm[k];
@@ -202,7 +228,7 @@ template <class R, int D, bool kDiagonal> struct Backward {
                 if constexpr (wanted) energy[edge] = 0;
                 continue;
             }
-            products<R, D, kDiagonal, narrow>(edges.channels, stalks(edges.index[k]), here, m);
+            products<R, D, kDiagonal, split>(edges.channels, stalks(edges.index[k]), here, m);
             const R inner = gradient<wanted>(edges.own(k), q, edges.other(k), m, edges.weight_of(k), to);
             if constexpr (wanted) energy[edge] = inner;
         }
@@ -212,7 +238,10 @@ template <class R, int D, bool kDiagonal> struct Backward {
     GK_INLINE void accumulate(State<Tile<R, V, narrow>>& state, const Tile<R, V, narrow>& tile, int64_t row,
                               int64_t begin, int64_t end, const Local<R>& local) const {
         if (tile.first_of_row() && begin < end) {
-            if (energy == nullptr) maps_of<narrow, false>(row, begin, end); else maps_of<narrow, true>(row, begin, end);
+            with_split<R>(adjoint.edges.channels, [&](auto split) {
+                if (energy == nullptr) maps_of<split(), false>(row, begin, end);
+                else maps_of<split(), true>(row, begin, end);
+            });
         }
         adjoint.accumulate(state, tile, row, begin, end, local);
     }
