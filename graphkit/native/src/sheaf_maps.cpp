@@ -107,14 +107,16 @@ GK_INLINE void add_products(const Tile& tile, int64_t channels, const Stalks<R>&
     }
 }
 
-// How a row of channels goes into vectors: less than one; the last one overlapping; or whole ones and a tail.
-enum class Split { narrow, vectors, tail };
+// How a row of channels goes into vectors: less than one; the last one overlapping; whole ones and a tail; or one and a
+// tail.
+enum class Split { narrow, vectors, tail, one_and_tail };
 
 template <Split split> using SplitOf = std::integral_constant<Split, split>;
 template <class R, class Body> GK_INLINE void with_split(int64_t channels, const Body& body) {
     if (channels < kLanes<R>) return body(SplitOf<Split::narrow>{});
     if constexpr (Tail<R>::exists)
-        if (Tail<R>{channels}.pays()) return body(SplitOf<Split::tail>{});
+        if (Tail<R>{channels}.pays())
+            return channels < 2 * kLanes<R> ? body(SplitOf<Split::one_and_tail>{}) : body(SplitOf<Split::tail>{});
     body(SplitOf<Split::vectors>{});
 }
 
@@ -122,13 +124,14 @@ template <class R, class Body> GK_INLINE void with_split(int64_t channels, const
 template <class R, int D, bool kDiagonal, Split split, int first, int columns>
 GK_INLINE void add_all_products(int64_t channels, const Stalks<R>& there, const Stalks<R>& here,
                                 Vec<R> (&sum)[kDiagonal ? 1 : D][4]) {
-    if constexpr (split == Split::tail) {
+    constexpr bool tailed = split == Split::tail || split == Split::one_and_tail;
+    if constexpr (tailed) {
         typename Tail<R>::Value part[kDiagonal ? 1 : D][4] = {};
         add_products<R, D, kDiagonal, first, columns>(Tail<R>{channels}, channels, there, here, part);
         GK_UNROLL for (int i = 0; i < (kDiagonal ? 1 : D); ++i)
             GK_UNROLL for (int j = 0; j < columns; ++j) sum[i][j] = Tail<R>::widen(part[i][j]);
     }
-    const int64_t count = split == Split::tail ? channels / kLanes<R> : vector_count<R>(channels);
+    const int64_t count = split == Split::one_and_tail ? 1 : tailed ? channels / kLanes<R> : vector_count<R>(channels);
     for (int64_t v = 0; v < count; ++v) {
         const auto tile = vector_tile<R, split == Split::narrow>(v, channels);
         add_products<R, D, kDiagonal, first, columns>(tile, channels, there, here, sum);
@@ -158,6 +161,60 @@ GK_INLINE void products(int64_t channels, const Stalks<R>& there, const Stalks<R
         }
     }
 }
+
+// A node's stalks, to be multiplied by those of its neighbours.
+template <class R, int D, bool kDiagonal, Split split> struct Here {
+    Stalks<R> here;
+    int64_t channels;
+    GK_INLINE Here(const Stalks<R>& stalks, int64_t channels) : here(stalks), channels(channels) {}
+    GK_INLINE void multiply(const Stalks<R>& there, Matrix<R, D, kDiagonal>& p) const {
+        products<R, D, kDiagonal, split>(channels, there, here, p);
+    }
+};
+// Of diagonal maps and one vector of channels they stay in registers: the neighbours' stalks are used once, and reading
+// both was half of the work.
+template <class R, int D, Split split> struct HeldHere {
+    static constexpr bool tailed = split == Split::one_and_tail;
+    using Short = typename Tail<R>::Value;
+    Tile<R, 1, split == Split::narrow> tile;
+    Tail<R> tail;
+    Vec<R> x[D], grad[D];
+    Short tail_x[D], tail_grad[D];
+    GK_INLINE HeldHere(const Stalks<R>& here, int64_t channels)
+        : tile(vector_tile<R, split == Split::narrow>(0, channels)), tail{channels} {
+        GK_UNROLL for (int j = 0; j < D; ++j) {
+            x[j] = tile.load(here.x + j * channels, 0);
+            grad[j] = tile.load(here.grad + j * channels, 0);
+            if constexpr (tailed) {
+                tail_x[j] = tail.fresh(0, tail.load(here.x + j * channels, 0));
+                tail_grad[j] = tail.fresh(0, tail.load(here.grad + j * channels, 0));
+            }
+        }
+    }
+    GK_INLINE void multiply(const Stalks<R>& there, Matrix<R, D, true>& p) const {
+        const Vec<R> none = {};
+        Vec<R> sum[D < 4 ? 4 : D] = {};
+        GK_UNROLL for (int j = 0; j < D; ++j) {
+            const R *left = there.x + j * tail.channels, *right = there.grad + j * tail.channels;
+            if constexpr (tailed)
+                sum[j] = Tail<R>::widen(tail.load(left, 0) * tail_grad[j] + tail.load(right, 0) * tail_x[j]);
+            sum[j] += tile.load(left, 0) * grad[j];
+            sum[j] += tile.load(right, 0) * x[j];
+        }
+        sum_four<R>(sum[0], sum[1], sum[2], sum[3], p.row[0]);
+        if constexpr (D == 5) {
+            SmallRow<R, D> end;
+            sum_four<R>(sum[4], none, none, none, end);
+            append<0>(end, p.row[0], R(0));
+        }
+    }
+};
+template <class R, int D> struct Here<R, D, true, Split::narrow> : HeldHere<R, D, Split::narrow> {
+    using HeldHere<R, D, Split::narrow>::HeldHere;
+};
+template <class R, int D> struct Here<R, D, true, Split::one_and_tail> : HeldHere<R, D, Split::one_and_tail> {
+    using HeldHere<R, D, Split::one_and_tail>::HeldHere;
+};
 
 // to = w (map q - other m); returns <map, map q - other m> if it is wanted.
 template <bool wanted, class R, int D, bool kDiagonal>
@@ -216,9 +273,9 @@ template <class R, int D, bool kDiagonal> struct Backward {
     template <Split split, bool wanted> GK_NOINLINE void maps_of(int64_t row, int64_t begin, int64_t end) const {
         constexpr int entries = kDiagonal ? D : D * D;
         const Edges<R, D, kDiagonal>& edges = adjoint.edges;
-        const Stalks<R> here = stalks(row);
+        const Here<R, D, kDiagonal, split> here(stalks(row), edges.channels);
         Matrix<R, D, kDiagonal> q, m;
-        products<R, D, kDiagonal, split>(edges.channels, here, here, q);
+        here.multiply(stalks(row), q);
         for (int64_t k = begin; k < end; ++k) {
             edges.prefetch(k, tables.x, tables.grad);
             const int64_t edge = edges.perm[k];
@@ -228,7 +285,7 @@ template <class R, int D, bool kDiagonal> struct Backward {
                 if constexpr (wanted) energy[edge] = 0;
                 continue;
             }
-            products<R, D, kDiagonal, split>(edges.channels, stalks(edges.index[k]), here, m);
+            here.multiply(stalks(edges.index[k]), m);
             const R inner = gradient<wanted>(edges.own(k), q, edges.other(k), m, edges.weight_of(k), to);
             if constexpr (wanted) energy[edge] = inner;
         }
